@@ -1,0 +1,1 @@
+//! Who works on an issue: the model agent and the local builder.

@@ -1,0 +1,1 @@
+//! The stand-in GitHub and the scripted model behind `foreman demo`, shared with the tests.

@@ -1,0 +1,16 @@
+//! The nouns everything else speaks in.
+//!
+//! Owns plain values and the rules that hold for a value alone. Never touches I/O, async, the
+//! clock, octocrab or sqlx: `now`, ids and randomness are arguments.
+
+pub mod call;
+pub mod event;
+pub mod evidence;
+pub mod ids;
+pub mod issue;
+pub mod money;
+pub mod plan;
+pub mod redact;
+pub mod run;
+pub mod tier;
+pub mod time;

@@ -1,0 +1,1 @@
+//! The six checks, their evidence, and the only maker of `GatesPassed`.

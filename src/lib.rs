@@ -1,0 +1,31 @@
+//! Foreman works a repository's open issues overnight and opens only pull requests whose exact
+//! tree passed every check.
+//!
+//! The rooms, in reading order; nothing imports upward (`tests/foreman/architecture.rs` holds it):
+//!
+//! `domain <- {sequencing, escalation} <- {store, github, git, models, sandbox} <- {builders, gate,
+//! governance} <- overnight <- http <- app <- {demo, cli} <- main`, with `config`, `telemetry` and
+//! `process` beside `domain`.
+
+pub mod domain;
+pub mod process;
+
+pub mod escalation;
+pub mod sequencing;
+
+pub mod git;
+pub mod github;
+pub mod models;
+pub mod sandbox;
+pub mod store;
+
+pub mod builders;
+pub mod gate;
+pub mod governance;
+
+pub mod overnight;
+
+pub mod http;
+
+pub mod cli;
+pub mod demo;

@@ -1,0 +1,1 @@
+//! OpenAI-compatible chat: one attempt is one request.

@@ -1,0 +1,1 @@
+//! The engine: nights, attempts, recovery.

@@ -1,0 +1,262 @@
+//! Starting children: every program Foreman runs is started here, through `foreman __exec`.
+//!
+//! Owns the one thread that spawns, the limits a child gets and the capture of its output. Never
+//! decides what to run: git and the sandbox do. The thread lives as long as the process because
+//! the parent-death signal follows the *thread* that forked, and pool threads end when idle.
+
+mod capture;
+pub mod exec;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+pub use capture::Captured;
+pub use exec::{Identity, Limits};
+
+/// How long we wait for a pipe to close after the child itself has ended: a grandchild that kept
+/// it open must not hold us.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// What to run. The environment starts empty.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    pub program: OsString,
+    pub args: Vec<OsString>,
+    pub env: Vec<(OsString, OsString)>,
+    pub cwd: PathBuf,
+    pub stdin: Option<Vec<u8>>,
+    pub limits: Limits,
+    /// Run as this user; only root can.
+    pub identity: Option<Identity>,
+    pub timeout: Option<Duration>,
+    /// Bytes kept of each stream: half of it from the head, half from the tail.
+    pub output_cap: usize,
+    /// Standard error goes into the same stream as standard output, in order.
+    pub merge_output: bool,
+}
+
+impl Spec {
+    /// A command with no limits but a 4 MiB cap on what is kept of its output.
+    pub fn new(program: impl Into<OsString>, cwd: &Path) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: cwd.to_owned(),
+            stdin: None,
+            limits: Limits::default(),
+            identity: None,
+            timeout: None,
+            output_cap: 4 << 20,
+            merge_output: false,
+        }
+    }
+
+    #[must_use]
+    pub fn args<I, A>(mut self, args: I) -> Self
+    where
+        I: IntoIterator<Item = A>,
+        A: Into<OsString>,
+    {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    #[must_use]
+    pub fn env(mut self, key: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((key.into(), value.into()));
+        self
+    }
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Exited(i32),
+    Signalled(i32),
+    TimedOut,
+    Cancelled,
+}
+
+impl Ending {
+    #[must_use]
+    pub const fn success(self) -> bool {
+        matches!(self, Self::Exited(0))
+    }
+}
+
+/// A child that is gone, with what it said.
+#[derive(Debug)]
+pub struct Finished {
+    pub ending: Ending,
+    pub stdout: Captured,
+    /// Empty when the output was merged.
+    pub stderr: Captured,
+    pub duration: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    #[error("could not start `{program}`: {source}")]
+    Start { program: String, source: io::Error },
+    #[error("lost `{program}`: {source}")]
+    Wait { program: String, source: io::Error },
+    #[error("the thread that starts children is gone")]
+    SpawnerGone,
+}
+
+type SpawnReply = oneshot::Sender<io::Result<Started>>;
+
+struct Started {
+    child: tokio::process::Child,
+    merged: Option<tokio::net::unix::pipe::Receiver>,
+}
+
+/// The handle to the spawning thread. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Children {
+    requests: mpsc::UnboundedSender<(Spec, SpawnReply)>,
+}
+
+impl Children {
+    /// Starts the spawning thread. `helper` is a program that understands `__exec`: the running
+    /// binary itself (`/proc/self/exe`) in production, the built binary in tests. Must be called
+    /// inside a tokio runtime.
+    pub fn start(helper: PathBuf) -> io::Result<Self> {
+        let (requests, mut inbox) = mpsc::unbounded_channel::<(Spec, SpawnReply)>();
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::Builder::new().name("children".to_owned()).spawn(move || {
+            let _guard = runtime.enter();
+            while let Some((spec, reply)) = inbox.blocking_recv() {
+                if let Err(Ok(mut unwanted)) = reply.send(start_child(&helper, &spec)) {
+                    // The caller went away between asking and being answered.
+                    unwanted.child.start_kill().ok();
+                }
+            }
+        })?;
+        Ok(Self { requests })
+    }
+
+    /// Runs a command to its end, its timeout, or cancellation; then its process group is gone.
+    pub async fn run(
+        &self,
+        mut spec: Spec,
+        cancel: &CancellationToken,
+    ) -> Result<Finished, ProcessError> {
+        let program = spec.program.to_string_lossy().into_owned();
+        let (timeout, cap, stdin) = (spec.timeout, spec.output_cap, spec.stdin.take());
+        spec.stdin = stdin.as_ref().map(|_| Vec::new());
+        let begun = Instant::now();
+        let (reply, started) = oneshot::channel();
+        self.requests.send((spec, reply)).map_err(|_| ProcessError::SpawnerGone)?;
+        let Started { mut child, merged } =
+            started
+                .await
+                .map_err(|_| ProcessError::SpawnerGone)?
+                .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
+        let group = GroupGuard::of(&child);
+
+        if let (Some(mut pipe), Some(input)) = (child.stdin.take(), stdin) {
+            tokio::spawn(async move {
+                // A child that does not read its input is its own business.
+                pipe.write_all(&input).await.ok();
+            });
+        }
+        let stdout = match merged {
+            Some(pipe) => capture::start(Some(pipe), cap),
+            None => capture::start(child.stdout.take(), cap),
+        };
+        let stderr = capture::start(child.stderr.take(), cap);
+
+        let deadline = async {
+            match timeout {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let ending = tokio::select! {
+            status = child.wait() => ending_of(status.map_err(|source| ProcessError::Wait { program: program.clone(), source })?),
+            () = deadline => Ending::TimedOut,
+            () = cancel.cancelled() => Ending::Cancelled,
+        };
+        group.kill();
+        if matches!(ending, Ending::TimedOut | Ending::Cancelled) {
+            child.wait().await.map_err(|source| ProcessError::Wait { program, source })?;
+        }
+        Ok(Finished {
+            ending,
+            stdout: stdout.finish(DRAIN_GRACE).await,
+            stderr: stderr.finish(DRAIN_GRACE).await,
+            duration: begun.elapsed(),
+        })
+    }
+}
+
+/// Kills the child's process group when dropped, so that a caller whose future is dropped leaves
+/// nothing running.
+struct GroupGuard(Option<rustix::process::Pid>);
+
+impl GroupGuard {
+    fn of(child: &tokio::process::Child) -> Self {
+        let pid = child.id().and_then(|id| i32::try_from(id).ok());
+        Self(pid.and_then(rustix::process::Pid::from_raw))
+    }
+
+    fn kill(mut self) {
+        self.kill_now();
+    }
+
+    fn kill_now(&mut self) {
+        if let Some(group) = self.0.take() {
+            // Already gone is what we want.
+            rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
+        }
+    }
+}
+
+impl Drop for GroupGuard {
+    fn drop(&mut self) {
+        self.kill_now();
+    }
+}
+
+fn start_child(helper: &Path, spec: &Spec) -> io::Result<Started> {
+    let mut command = tokio::process::Command::new(helper);
+    command
+        .arg(exec::SUBCOMMAND)
+        .args(exec::arguments(&spec.limits, spec.identity))
+        .arg("--")
+        .arg(&spec.program)
+        .args(&spec.args)
+        .env_clear()
+        .envs(spec.env.iter().map(|(key, value)| (key, value)))
+        .current_dir(&spec.cwd)
+        .stdin(if spec.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+        .process_group(0)
+        .kill_on_drop(true);
+    let merged = if spec.merge_output {
+        let (reader, writer) = io::pipe()?;
+        command.stdout(writer.try_clone()?).stderr(writer);
+        Some(tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into())?)
+    } else {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        None
+    };
+    let child = command.spawn()?;
+    Ok(Started { child, merged })
+}
+
+fn ending_of(status: std::process::ExitStatus) -> Ending {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ending::Exited(code),
+        (None, signal) => Ending::Signalled(signal.unwrap_or(0)),
+    }
+}

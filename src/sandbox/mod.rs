@@ -1,0 +1,1 @@
+//! Runs untrusted commands: no network, no credentials, limits, nothing alive afterwards.

@@ -1,0 +1,1 @@
+//! Pure: what an issue is, what it waits for, and the order of a night.
