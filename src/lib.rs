@@ -8,6 +8,7 @@
 //! `process` beside `domain`.
 
 pub mod domain;
+pub mod failpoint;
 pub mod process;
 
 pub mod escalation;
