@@ -24,7 +24,7 @@ pub mod builders;
 pub mod gate;
 pub mod governance;
 
-pub mod overnight;
+//pub mod overnight;
 
 pub mod http;
 

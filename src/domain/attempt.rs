@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{CommitId, IssueNumber, TreeId};
+use super::ids::{CommitId, EscalationId, IssueNumber, TreeId};
 use super::plan::ReasonCode;
 use super::tier::ModelTier;
 
@@ -30,11 +30,26 @@ pub struct State {
     /// What the builder said it did; untrusted.
     pub summary: String,
     /// The tier that finished the work.
+    #[serde(rename = "finishedTier")]
     pub finished_by: Option<ModelTier>,
     pub candidate: Option<Candidate>,
     /// The gate's stored evidence (`GatesPassed`), as the gate wrote it.
     pub evidence: Option<serde_json::Value>,
     pub pull: Option<PullRef>,
+    /// The admission to a dearer tier, where this round has one.
+    pub admission: Option<Admission>,
+    /// Set once it is decided; what is left is to report it.
+    pub outcome: Option<Outcome>,
+}
+
+/// Leave to use a dearer tier, as asked of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    pub id: EscalationId,
+    pub reason: String,
+    pub tag: String,
+    /// Counts against the quota.
+    pub counted: bool,
 }
 
 /// What the work stands on.
@@ -150,7 +165,8 @@ pub enum Effect {
 }
 
 /// How an attempt ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Outcome {
     Success,
     Failed { code: ReasonCode, reason: String },
@@ -187,6 +203,8 @@ impl State {
             candidate: None,
             evidence: None,
             pull: None,
+            admission: None,
+            outcome: None,
         }
     }
 
@@ -196,18 +214,36 @@ impl State {
         format!("refs/foreman/attempts/{attempt}/round-{round}")
     }
 
+    /// The private ref that keeps this round's work merged with a base that moved.
+    #[must_use]
+    pub fn merged_ref(attempt: &super::ids::AttemptId, round: u32) -> String {
+        format!("refs/foreman/attempts/{attempt}/merged-{round}")
+    }
+
     fn in_phase(mut self, phase: Phase, effect: Effect) -> (Self, Effect) {
         self.phase = phase;
         (self, effect)
     }
 
-    fn ended(mut self, outcome: Outcome) -> (Self, Effect) {
-        self.phase = Phase::Ended;
-        (self, Effect::End(outcome))
+    /// The outcome is decided: it is reported on the issue first, where anything is published.
+    fn decided(mut self, outcome: Outcome, rules: Rules) -> (Self, Effect) {
+        self.outcome = Some(outcome.clone());
+        if rules.publish {
+            self.in_phase(Phase::Commenting, Effect::Comment)
+        } else {
+            self.in_phase(Phase::Ended, Effect::End(outcome))
+        }
     }
 
-    fn failed(self, code: ReasonCode, reason: impl Into<String>) -> (Self, Effect) {
-        self.ended(Outcome::Failed { code, reason: reason.into() })
+    fn failed(self, rules: Rules, code: ReasonCode, reason: impl Into<String>) -> (Self, Effect) {
+        self.decided(Outcome::Failed { code, reason: reason.into() }, rules)
+    }
+
+    /// Over without a word on GitHub.
+    fn ended(mut self) -> (Self, Effect) {
+        let outcome = self.outcome.clone().unwrap_or(Outcome::Success);
+        self.phase = Phase::Ended;
+        (self, Effect::End(outcome))
     }
 
     fn next_round(mut self, tier: ModelTier, feedback: Option<String>) -> (Self, Effect) {
@@ -227,6 +263,7 @@ impl State {
 
     fn climb(mut self, feedback: Option<String>) -> (Self, Effect) {
         self.climbed = true;
+        self.admission = None;
         self.next_round(CLIMB_TO, feedback)
     }
 
@@ -239,7 +276,7 @@ impl State {
         digest: String,
     ) -> (Self, Effect) {
         if !rules.auto_heal {
-            return self.failed(code, reason);
+            return self.failed(rules, code, reason);
         }
         if !self.repaired {
             self.repaired = true;
@@ -249,7 +286,7 @@ impl State {
         if self.may_climb(rules) {
             return self.climb(Some(digest));
         }
-        self.failed(code, reason)
+        self.failed(rules, code, reason)
     }
 }
 
@@ -267,7 +304,7 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
                 let feedback = state.feedback.clone();
                 return state.climb(feedback);
             }
-            state.failed(code, message)
+            state.failed(rules, code, message)
         }
         Event::NothingChanged => state.refused(
             rules,
@@ -286,14 +323,14 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
             if rules.publish {
                 state.in_phase(Phase::Pushing, Effect::Push)
             } else {
-                state.ended(Outcome::Success)
+                state.decided(Outcome::Success, rules)
             }
         }
         Event::Refused { reason, digest, repairable } => {
             if repairable {
                 state.refused(rules, ReasonCode::GateRefused, reason, digest)
             } else {
-                state.failed(ReasonCode::GateRefused, reason)
+                state.failed(rules, ReasonCode::GateRefused, reason)
             }
         }
         Event::Pushed => state.in_phase(Phase::OpeningPull, Effect::OpenPull),
@@ -302,19 +339,19 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
             state.evidence = None;
             state.in_phase(Phase::Gating, Effect::Judge)
         }
-        Event::BranchTaken { reason } => state.failed(ReasonCode::BranchTaken, reason),
+        Event::BranchTaken { reason } => state.failed(rules, ReasonCode::BranchTaken, reason),
         Event::PullOpened(pull) => {
             state.pull = Some(pull);
-            state.in_phase(Phase::Commenting, Effect::Comment)
+            state.decided(Outcome::Success, rules)
         }
-        Event::PublishFailed { message } => state.failed(ReasonCode::PublishFailed, message),
-        Event::Commented => state.ended(Outcome::Success),
-        Event::Restarted => restarted(state),
+        Event::PublishFailed { message } => state.failed(rules, ReasonCode::PublishFailed, message),
+        Event::Commented => state.ended(),
+        Event::Restarted => restarted(state, rules),
     }
 }
 
 /// What to do after a crash, from the phase that was stored. Everything here looks before it acts.
-fn restarted(mut state: State) -> (State, Effect) {
+fn restarted(mut state: State, rules: Rules) -> (State, Effect) {
     match state.phase {
         Phase::Building => {
             state.restarts += 1;
@@ -323,7 +360,7 @@ fn restarted(mut state: State) -> (State, Effect) {
                     "the process died {} times while this issue was being built",
                     state.restarts
                 );
-                return state.failed(ReasonCode::Internal, reason);
+                return state.failed(rules, ReasonCode::Internal, reason);
             }
             (state, Effect::Build)
         }
@@ -331,7 +368,7 @@ fn restarted(mut state: State) -> (State, Effect) {
         Phase::Pushing => (state, Effect::Push),
         Phase::OpeningPull => (state, Effect::OpenPull),
         Phase::Commenting => (state, Effect::Comment),
-        Phase::Ended => (state, Effect::End(Outcome::Success)),
+        Phase::Ended => state.ended(),
     }
 }
 
@@ -396,10 +433,8 @@ mod tests {
         let (end, effects) = run(events, RULES);
         assert_eq!(effects[1], Effect::Build);
         assert_eq!(effects[3], Effect::Build);
-        assert!(matches!(
-            &effects[5],
-            Effect::End(Outcome::Failed { code: ReasonCode::GateRefused, .. })
-        ));
+        assert_eq!(effects[5], Effect::Comment);
+        assert!(matches!(end.outcome, Some(Outcome::Failed { code: ReasonCode::GateRefused, .. })));
         assert_eq!((end.round, end.tier, end.climbed), (2, CLIMB_TO, true));
     }
 
@@ -407,15 +442,16 @@ mod tests {
     fn without_escalation_there_is_still_one_repair() {
         let rules = Rules { escalation: false, ..RULES };
         let (end, effects) = run(vec![built(), refusal(), built(), refusal()], rules);
-        assert!(matches!(effects[3], Effect::End(Outcome::Failed { .. })));
+        assert_eq!(effects[3], Effect::Comment);
         assert_eq!(end.tier, ModelTier::Gpt4);
     }
 
     #[test]
     fn without_healing_the_first_refusal_is_the_last() {
         let rules = Rules { auto_heal: false, ..RULES };
-        let (_, effects) = run(vec![built(), refusal()], rules);
-        assert!(matches!(effects[1], Effect::End(Outcome::Failed { .. })));
+        let (end, effects) = run(vec![built(), refusal()], rules);
+        assert_eq!(effects[1], Effect::Comment);
+        assert!(matches!(step(end, Event::Commented, rules).1, Effect::End(Outcome::Failed { .. })));
     }
 
     #[test]
@@ -423,19 +459,16 @@ mod tests {
         let mut start = state();
         start.tier = ModelTier::Gpt51;
         start.repaired = true;
-        let (_, effect) = step(start, refusal(), RULES);
-        assert!(matches!(effect, Effect::End(Outcome::Failed { .. })));
+        let (end, _) = step(start, refusal(), RULES);
+        assert!(matches!(end.outcome, Some(Outcome::Failed { .. })));
     }
 
     #[test]
     fn a_round_restarts_twice_and_no_more() {
         let events = vec![Event::Restarted, Event::Restarted, Event::Restarted];
-        let (_, effects) = run(events, RULES);
+        let (end, effects) = run(events, RULES);
         assert_eq!(effects[..2], [Effect::Build, Effect::Build]);
-        assert!(matches!(
-            &effects[2],
-            Effect::End(Outcome::Failed { code: ReasonCode::Internal, .. })
-        ));
+        assert!(matches!(end.outcome, Some(Outcome::Failed { code: ReasonCode::Internal, .. })));
     }
 
     #[test]
