@@ -4,11 +4,11 @@
 //! configuration, hooks and index are never looked at. Whoever wrote there is dead by now, so that
 //! what is checked is what is read. Never commits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::changes::{FileChange, MODE_GITLINK, MODE_LINK, TreeOrCommit};
+use super::changes::{FileChange, MODE_GITLINK, TreeOrCommit};
 use super::error::{GitError, Refusal};
 use super::mirror::{Mirror, blocking, parse_id};
 use super::paths::{self, LinkEnd};
@@ -16,8 +16,6 @@ use crate::domain::ids::{CommitId, TreeId};
 
 /// GitHub refuses a push that holds a larger file.
 const LARGEST_FILE: u64 = 100 << 20;
-/// A link's target is at most this long on Linux.
-const LONGEST_TARGET: u64 = 4096;
 
 /// A workspace as a tree, and how it differs from its base.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +100,9 @@ impl Mirror {
         for path in found.linked_modules {
             refusals.push(refusal(&path, "is a link; git reads submodules from it"));
         }
+        for (path, error) in found.unreadable {
+            refusals.push(refusal(&path, &format!("cannot be read: {error}")));
+        }
         if refusals.is_empty() { Ok(()) } else { Err(GitError::Refused(refusals)) }
     }
 
@@ -131,8 +132,10 @@ impl Mirror {
             .stdin(input)
             .output(&self.git.children, &self.cancel)
             .await?;
-        if !matches!(output.code, Some(0 | 1)) {
-            return Err(super::command::failure("check-ignore", self.path(), None, &output));
+        if output.code != Some(0) {
+            // 1 says that none is. Anything else comes from a path that git cannot place, say
+            // inside a submodule of the base: not ignored, then, and so refused.
+            return Ok(BTreeSet::new());
         }
         let bytes = output.stdout.bytes();
         let folders: BTreeSet<&[u8]> = bytes.split(|byte| *byte == 0).collect();
@@ -164,17 +167,6 @@ impl Mirror {
             .map(|(path, _, why)| Refusal { path: path.clone(), why: why.to_owned() })
             .collect())
     }
-
-    async fn links(&self, treeish: &str) -> Result<BTreeMap<String, String>, GitError> {
-        let mut links = BTreeMap::new();
-        for entry in self.entries(treeish).await? {
-            if entry.mode == MODE_LINK && entry.size.is_some_and(|size| size <= LONGEST_TARGET) {
-                let target = self.blob(&entry.id).await?;
-                links.insert(entry.path, String::from_utf8_lossy(&target).into_owned());
-            }
-        }
-        Ok(links)
-    }
 }
 
 fn refuse_change(change: &FileChange) -> Option<Refusal> {
@@ -201,6 +193,7 @@ struct Found {
     git_like: Vec<PathBuf>,
     special: Vec<PathBuf>,
     linked_modules: Vec<PathBuf>,
+    unreadable: Vec<(PathBuf, String)>,
 }
 
 /// Walks the workspace without following links. Its own `.git` is not entered.
@@ -209,7 +202,16 @@ fn scan(root: &Path) -> Result<Found, GitError> {
     let mut todo = vec![PathBuf::new()];
     while let Some(folder) = todo.pop() {
         let full = root.join(&folder);
-        for entry in std::fs::read_dir(&full).map_err(GitError::io("read", &full))? {
+        let entries = match std::fs::read_dir(&full) {
+            Ok(entries) => entries,
+            Err(error) if !folder.as_os_str().is_empty() => {
+                // Too deep, or closed to us: a builder made it so.
+                found.unreadable.push((folder, error.to_string()));
+                continue;
+            }
+            Err(error) => return Err(GitError::io("read", &full)(error)),
+        };
+        for entry in entries {
             let entry = entry.map_err(GitError::io("read", &full))?;
             let name = entry.file_name();
             let path = folder.join(&name);

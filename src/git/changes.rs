@@ -3,7 +3,7 @@
 //! No attributes apply here (the mirror is bare and has none), so a tree under judgement cannot
 //! declare its own files binary or hide them from the diff.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use super::command::READ_CAP;
@@ -156,6 +156,9 @@ impl Mirror {
     /// A file's bytes (a link's target); `None` where there is no file at that path.
     pub async fn read(&self, treeish: &str, path: &str) -> Result<Option<Vec<u8>>, GitError> {
         let path = path.trim_end_matches('/');
+        if path.is_empty() {
+            return Ok(None);
+        }
         let listed = self
             .local("ls-tree")
             .args(["-z", "-l", "--full-tree", "--end-of-options", treeish, path])
@@ -168,15 +171,36 @@ impl Mirror {
         if size > READ_CAP as u64 {
             return Err(GitError::TooLarge { what: format!("`{path}`"), limit: READ_CAP });
         }
-        self.blob(&entry.id).await.map(Some)
-    }
-
-    pub(super) async fn blob(&self, id: &str) -> Result<Vec<u8>, GitError> {
         self.local("cat-file")
-            .args(["blob", id])
+            .args(["blob", &entry.id])
+            // Both halves of the capture must hold the whole.
             .cap(READ_CAP * 2)
             .run(&self.git.children, &self.cancel)
             .await
+            .map(Some)
+    }
+
+    /// The links of a tree, path to target.
+    pub(super) async fn links(&self, treeish: &str) -> Result<BTreeMap<String, String>, GitError> {
+        let mut links = self.entries(treeish).await?;
+        links.retain(|entry| entry.mode == MODE_LINK);
+        if links.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let wanted: String = links.iter().map(|entry| format!("{}\n", entry.id)).collect();
+        let output = self
+            .local("cat-file")
+            .arg("--batch")
+            .stdin(wanted)
+            .cap(READ_CAP * 2)
+            .run(&self.git.children, &self.cancel)
+            .await?;
+        let targets = parse_batch(&output).filter(|targets| targets.len() == links.len());
+        let targets = targets.ok_or_else(|| GitError::Unreadable {
+            verb: "cat-file",
+            output: format!("the targets of the links of {treeish}"),
+        })?;
+        Ok(links.into_iter().map(|entry| entry.path).zip(targets).collect())
     }
 
     /// The paths of all files of a tree, in git's order.
@@ -215,6 +239,20 @@ fn parse_tree(output: &[u8]) -> Vec<TreeEntry> {
         Some(TreeEntry { mode, id, size: size.parse().ok(), path })
     };
     output.split(|byte| *byte == 0).filter_map(entry).collect()
+}
+
+/// Reads `cat-file --batch`: a line with the size, the bytes, a line break.
+fn parse_batch(mut output: &[u8]) -> Option<Vec<String>> {
+    let mut contents = Vec::new();
+    while !output.is_empty() {
+        let end = output.iter().position(|byte| *byte == b'\n')?;
+        let head = std::str::from_utf8(&output[..end]).ok()?;
+        let size: usize = head.rsplit(' ').next()?.parse().ok()?;
+        let rest = &output[end + 1..];
+        contents.push(String::from_utf8_lossy(rest.get(..size)?).into_owned());
+        output = rest.get(size + 1..)?;
+    }
+    Some(contents)
 }
 
 /// Reads `--raw --numstat -z`: all raw records come first, then the counts in the same order.
@@ -274,6 +312,14 @@ fn parse_changes(output: &[u8]) -> Option<Vec<(FileChange, String)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn contents_of_a_batch_are_told_apart() {
+        let texts = parse_batch(b"aa blob 3\na\nb\nbb blob 0\n\n").expect("readable");
+        assert_eq!(texts, ["a\nb", ""]);
+        assert!(parse_batch(b"aa missing\n").is_none());
+        assert!(parse_batch(b"aa blob 9\nshort\n").is_none());
+    }
 
     #[test]
     fn raw_and_numstat_are_read_together() {

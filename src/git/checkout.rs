@@ -133,8 +133,9 @@ pub(super) fn remove_now(root: &Path) -> Result<(), GitError> {
     let mut todo = vec![root.to_owned()];
     let mut emptied = Vec::new();
     while let Some(dir) = todo.pop() {
-        for entry in std::fs::read_dir(&dir).map_err(GitError::io("read", &dir))? {
-            let entry = entry.map_err(GitError::io("read", &dir))?;
+        // Read to its end first: directories are moved into the root while it is being emptied.
+        let entries: Result<Vec<_>, _> = std::fs::read_dir(&dir).and_then(Iterator::collect);
+        for entry in entries.map_err(GitError::io("read", &dir))? {
             let path = entry.path();
             if entry.file_type().map_err(GitError::io("look at", &path))?.is_dir() {
                 open_up(&path)?;

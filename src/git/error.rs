@@ -32,6 +32,8 @@ pub enum GitError {
     Cancelled { verb: &'static str },
     #[error("`git {verb}` did not end within {} s", after.as_secs())]
     TimedOut { verb: &'static str, after: Duration },
+    #[error("git was not found; install git {needed} or newer")]
+    Absent { needed: &'static str },
     #[error("this git is {found}; Foreman needs {needed} or newer")]
     TooOld { found: String, needed: &'static str },
     #[error("the clone URL cannot be used: {why}")]
@@ -75,6 +77,7 @@ impl GitError {
             Self::Process(_)
             | Self::Io { .. }
             | Self::Cancelled { .. }
+            | Self::Absent { .. }
             | Self::TooOld { .. }
             | Self::Url { .. }
             | Self::Name(_)
@@ -177,7 +180,7 @@ pub(super) fn trouble(stderr: &str) -> Trouble {
             Trouble::Corrupt,
             &[
                 "not a git repository",
-                "bad object",
+                "bad object refs/",
                 "is corrupt",
                 "corrupt loose",
                 "unable to read sha1",

@@ -86,13 +86,22 @@ impl Mirror {
         }
         match self.fetch_locked().await {
             // What a mirror holds of the repository can be had again; a damaged one would end
-            // every night from now on.
-            Err(GitError::Corrupt { .. }) => {
+            // every night from now on. The damage may be the remote's, so look before.
+            Err(GitError::Corrupt { .. }) if !self.is_sound().await? => {
                 self.make().await?;
                 self.fetch_locked().await
             }
             done => done,
         }
+    }
+
+    async fn is_sound(&self) -> Result<bool, GitError> {
+        let output = self
+            .local("fsck")
+            .args(["--connectivity-only", "--no-dangling", "--no-progress"])
+            .output(&self.git.children, &self.cancel)
+            .await?;
+        Ok(output.code == Some(0))
     }
 
     /// Brings the branches up to date: new, moved, and gone ones.

@@ -33,6 +33,7 @@ pub use push::Push;
 
 /// The oldest git with `merge-tree --write-tree`.
 const OLDEST_GIT: (u32, u32) = (2, 38);
+const NEEDED: &str = "2.38";
 
 /// Where mirrors are and how git is started. Cheap to clone.
 #[derive(Clone)]
@@ -63,6 +64,9 @@ impl Git {
             spec = spec.env("PATH", path);
         }
         let finished = self.children.run(spec, &CancellationToken::new()).await?;
+        if !finished.ending.success() {
+            return Err(GitError::Absent { needed: NEEDED });
+        }
         let text = finished.stdout.text();
         let unreadable = || GitError::Unreadable { verb: "version", output: text.clone() };
         let found = text.strip_prefix("git version ").ok_or_else(unreadable)?.trim().to_owned();
@@ -71,7 +75,7 @@ impl Git {
             return Err(unreadable());
         };
         if (major, minor) < OLDEST_GIT {
-            return Err(GitError::TooOld { found, needed: "2.38" });
+            return Err(GitError::TooOld { found, needed: NEEDED });
         }
         Ok(found)
     }
