@@ -142,13 +142,8 @@ mod tests {
     fn labels_raise_complexity() {
         let labels = ["high-priority".to_owned()];
         let names = EscalationLabels::default();
-        let got = context_for(
-            &issue(SequenceType::Build),
-            &labels,
-            None,
-            DateTime::UNIX_EPOCH,
-            &names,
-        );
+        let got =
+            context_for(&issue(SequenceType::Build), &labels, None, DateTime::UNIX_EPOCH, &names);
         assert_eq!(got.complexity, Complexity::High);
     }
 }
