@@ -7,9 +7,11 @@
 //! governance} <- overnight <- http <- app <- {demo, cli} <- main`, with `config`, `telemetry` and
 //! `process` beside `domain`.
 
+pub mod config;
 pub mod domain;
 pub mod failpoint;
 pub mod process;
+pub mod telemetry;
 
 pub mod escalation;
 pub mod sequencing;

@@ -1,0 +1,154 @@
+//! Reading `foreman.toml`: everything that is not a secret. An unknown key is an error with its
+//! line and column; what TOML accepts and Foreman does not names the key.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::error::ConfigError;
+use super::tables::{
+    Alerts, DesktopTable, Escalation, Limits, Publish, Setup, TierOverride, Trust,
+};
+use crate::domain::tier::ModelTier;
+
+/// The whole file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    pub tiers: BTreeMap<ModelTier, TierOverride>,
+    pub escalation: Escalation,
+    pub limits: Limits,
+    pub trust: Trust,
+    pub desktop: DesktopTable,
+    pub setup: Setup,
+    pub alerts: Alerts,
+    pub git: Publish,
+}
+
+impl File {
+    /// Reads and checks a file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = super::env::read_file("FOREMAN_CONFIG", path).or_else(|error| match error {
+            // An empty file is a file of defaults.
+            ConfigError::EmptyFile { .. } => Ok(String::new()),
+            other => Err(other),
+        })?;
+        let file: Self = toml::from_str(&text).map_err(|error| {
+            let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
+            let message = error.message().replace('\n', " ");
+            ConfigError::File { path: path.to_owned(), line, column, message }
+        })?;
+        file.check(path)?;
+        Ok(file)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let refuse = |key: &str, got: &dyn std::fmt::Display, takes: &str| {
+            Err(ConfigError::Key {
+                path: path.to_owned(),
+                key: key.to_owned(),
+                got: got.to_string(),
+                takes: takes.to_owned(),
+            })
+        };
+        let desktop = &self.desktop;
+        for (key, value, most) in [
+            ("limits.steps", self.limits.steps, 10_000),
+            ("limits.minutes", self.limits.minutes, 1_440),
+            ("desktop.interval_minutes", desktop.interval_minutes, 10_080),
+            ("desktop.switch_after_failures", desktop.switch_after_failures, 1_000),
+            ("desktop.return_after_healthy", desktop.return_after_healthy, 1_000),
+        ] {
+            if !(1..=most).contains(&value) {
+                return refuse(key, &value, &format!("a number from 1 to {most}"));
+            }
+        }
+        if self.limits.tokens == 0 {
+            return refuse("limits.tokens", &0, "a number from 1 on");
+        }
+        let chain = &self.escalation.fallback_chain;
+        if chain.is_empty()
+            || chain.iter().any(|tier| chain.iter().filter(|t| *t == tier).count() > 1)
+        {
+            return refuse(
+                "escalation.fallback_chain",
+                &chain.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+                "at least one tier, each once",
+            );
+        }
+        let label = &self.trust.approval_label;
+        if label.trim().is_empty() || label.len() > 50 {
+            return refuse("trust.approval_label", label, "a label of 1 to 50 characters");
+        }
+        for (key, text) in [
+            ("git.author_name", &self.git.author_name),
+            ("git.author_email", &self.git.author_email),
+        ] {
+            if text.trim().is_empty() || text.contains(['<', '>', '\n', '\0']) {
+                return refuse(key, text, "text without `<`, `>` and line ends");
+            }
+        }
+        if self.git.message.trim().is_empty() || self.git.message.contains('\0') {
+            return refuse("git.message", &self.git.message, "text");
+        }
+        self.check_tiers(path)
+    }
+
+    fn check_tiers(&self, path: &Path) -> Result<(), ConfigError> {
+        for (tier, table) in &self.tiers {
+            let refuse = |key: &str, got: String, takes: &str| {
+                Err(ConfigError::Key {
+                    path: path.to_owned(),
+                    key: format!("tiers.\"{tier}\".{key}"),
+                    got,
+                    takes: takes.to_owned(),
+                })
+            };
+            for (key, price) in [
+                ("price_input", table.price_input),
+                ("price_cached", table.price_cached),
+                ("price_output", table.price_output),
+            ] {
+                if let Some(price) = price.filter(|price| !(0.0..=100_000.0).contains(price)) {
+                    return refuse(
+                        key,
+                        price.to_string(),
+                        "USD per million tokens, from 0 to 100000",
+                    );
+                }
+            }
+            for (key, window) in
+                [("input_window", table.input_window), ("output_window", table.output_window)]
+            {
+                if window == Some(0) {
+                    return refuse(key, "0".to_owned(), "a number of tokens from 1 on");
+                }
+            }
+            for (key, text) in [("model", &table.model), ("replacement", &table.replacement)] {
+                if text.as_ref().is_some_and(|text| text.trim().is_empty()) {
+                    return refuse(key, String::new(), "a model's id");
+                }
+            }
+            if let Some(name) = table.api_key_env.as_ref().filter(|name| !is_variable_name(name)) {
+                // It may be the key itself, put in the wrong place: not shown.
+                let shown = format!("[{} characters]", name.chars().count());
+                return refuse("api_key_env", shown, "the name of a variable, like OPENAI_API_KEY");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_variable_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// Line and column, from 1, of a byte offset.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
