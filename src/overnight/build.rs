@@ -124,7 +124,11 @@ async fn keep(
     if captured.changes.is_empty() {
         return Ok(Came::Event(Event::NothingChanged));
     }
-    let message = super::texts::commit_message(&worker.issue, &worker.context.parts.redactor);
+    let message = super::texts::commit_message(
+        &worker.context.parts.settings.message,
+        &worker.issue,
+        &worker.context.parts.redactor,
+    );
     let author = &worker.context.parts.settings.author;
     let commit =
         mirror.commit(&captured.tree, base, &message, author, chrono::Utc::now()).await?;

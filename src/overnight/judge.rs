@@ -151,7 +151,11 @@ async fn merged(
         Merge::Clean(tree) => tree,
         Merge::Conflict(files) => return Ok(Err(files)),
     };
-    let message = super::texts::commit_message(&worker.issue, &worker.context.parts.redactor);
+    let message = super::texts::commit_message(
+        &worker.context.parts.settings.message,
+        &worker.issue,
+        &worker.context.parts.redactor,
+    );
     let author = &worker.context.parts.settings.author;
     let commit = mirror.commit(&tree, tip, &message, author, chrono::Utc::now()).await?;
     let name = attempt::State::merged_ref(&worker.attempt, worker.state.round);

@@ -154,7 +154,7 @@ pub(super) async fn gather(
             max_issues: request.config.max_issues_per_run,
             pre_skips: &skips,
             known: &known,
-            labels: &parts.settings.labels.complexity(),
+            labels: &parts.settings.labels,
             now: Utc::now(),
         });
         let unseen: Vec<IssueNumber> = plan

@@ -11,7 +11,8 @@ use crate::builders::{Builders, WorkLimits};
 use crate::domain::money::Usd;
 use crate::domain::redact::Redactor;
 use crate::domain::tier::ModelTier;
-use crate::escalation::{EscalationLabels, QuotaLimits};
+use crate::domain::labels::EscalationLabels;
+use crate::escalation::QuotaLimits;
 use crate::failpoint::Failpoints;
 use crate::gate::Gate;
 use crate::git::{Author, Git};
@@ -55,6 +56,10 @@ pub struct Settings {
     pub quota: QuotaLimits,
     pub labels: EscalationLabels,
     pub author: Author,
+    /// The first line of a commit message; `{title}` and `{number}` are filled in.
+    pub message: String,
+    /// Where ordinary work starts.
+    pub default_tier: ModelTier,
     /// A command-line builder is configured.
     pub local_command: bool,
     pub data_dir: PathBuf,

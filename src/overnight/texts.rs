@@ -76,9 +76,13 @@ pub(super) fn pull_title(issue: &Issue, redactor: &Redactor) -> String {
     format!("{} ({})", title_of(issue, redactor), issue.number)
 }
 
-/// One line, then what it refers to. Without a closing keyword: that stands in the pull request.
-pub(super) fn commit_message(issue: &Issue, redactor: &Redactor) -> String {
-    format!("{}\n\nWorks on {} of this repository.\n", title_of(issue, redactor), issue.number)
+/// The configured line with the issue's title and number. A closing keyword in it is defused: what
+/// closes the issue is the pull request.
+pub(super) fn commit_message(template: &str, issue: &Issue, redactor: &Redactor) -> String {
+    let line = template
+        .replace("{title}", &title_of(issue, redactor))
+        .replace("{number}", &issue.number.0.to_string());
+    format!("{}\n", defuse(&line))
 }
 
 /// What a pull request's body is made from.

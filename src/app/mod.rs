@@ -1,0 +1,208 @@
+//! The composition root: builds each part from its own slice of the configuration and runs the
+//! service until it is told to stop.
+//!
+//! Owns the order of starting and stopping. Never decides anything about a night.
+
+mod wiring;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::builders::Builders;
+use crate::config::{Config, Database};
+use crate::domain::redact::Redactor;
+use crate::failpoint::{self, Failpoints};
+use crate::gate::Gate;
+use crate::git::{Git, GitError};
+use crate::github::{GitHub, GitHubError};
+use crate::http;
+use crate::models::{Models, ModelsError};
+use crate::overnight::{Overnight, Parts};
+use crate::process::Children;
+use crate::sandbox::{Sandbox, SandboxError};
+use crate::store::{DataLock, DatabaseUrl, OpenOptions, Store, StoreClock, StoreError};
+
+/// How often unfinished nights are looked for while the service runs.
+const RECONCILE_EVERY: Duration = Duration::from_secs(15);
+/// Kept of the shutdown bound for closing the server and the store.
+const CLOSING_RESERVE: Duration = Duration::from_secs(3);
+
+/// Why Foreman cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Git(#[from] GitError),
+    #[error(transparent)]
+    GitHub(#[from] GitHubError),
+    #[error(transparent)]
+    Models(#[from] ModelsError),
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    #[error("cannot start the thread that starts children: {0}")]
+    Children(#[source] std::io::Error),
+    #[error("cannot listen on HOST={host} PORT={port}: {source}")]
+    Listen { host: String, port: u16, source: std::io::Error },
+    #[error("the server stopped: {0}")]
+    Serve(#[source] std::io::Error),
+    #[error("{0}")]
+    Failpoint(String),
+}
+
+/// Everything, built.
+pub struct App {
+    pub overnight: Overnight,
+    pub store: Store,
+    pub config: Arc<Config>,
+    /// Held as long as we live: it proves to the next process that we are gone.
+    _lock: DataLock,
+}
+
+impl App {
+    /// Takes the data folder, opens the store, tests the sandbox and builds the rooms.
+    pub async fn build(config: Config) -> Result<Self, AppError> {
+        // The running binary by what it is, not by name: it may be replaced while we run.
+        Self::build_with(config, PathBuf::from("/proc/self/exe")).await
+    }
+
+    /// The same with another program that understands `__exec`: a test's own binary does not.
+    pub async fn build_with(config: Config, helper: PathBuf) -> Result<Self, AppError> {
+        let lock = DataLock::take(&config.data_dir)?;
+        let redactor = Arc::new(Redactor::new(config.secrets()));
+        let failpoints = match std::env::var(failpoint::VARIABLE) {
+            Ok(value) => Failpoints::parse(&value).map_err(AppError::Failpoint)?,
+            Err(_) => Failpoints::default(),
+        };
+        let tiers = Arc::new(wiring::tiers(&config)?);
+        let github = GitHub::new(&config.github.api_url, wiring::credential(&config))?;
+        let url = wiring::database(&config)?;
+        let sole_owner = matches!(config.database, Database::Sqlite(_));
+        let store = Store::open(OpenOptions {
+            url,
+            redactor: Arc::clone(&redactor),
+            clock: StoreClock::System,
+            read_only: false,
+        })
+        .await?;
+
+        let children = Children::start(helper.clone()).map_err(AppError::Children)?;
+        let git = Git::new(children.clone(), &config.data_dir)?;
+        git.version().await?;
+        let sandbox = Sandbox::detect(children, wiring::sandbox_mode(&config), helper).await?;
+        say_what_is_held(&sandbox);
+        let gate = Gate::new(
+            sandbox.clone(),
+            store.clone(),
+            &config.data_dir,
+            Arc::clone(&redactor),
+        );
+        let builders = Builders::new(
+            store.clone(),
+            Models::new()?,
+            Arc::clone(&tiers),
+            sandbox.clone(),
+            config.models.local_command.clone(),
+            Arc::clone(&redactor),
+            failpoints.clone(),
+        );
+        let settings = wiring::settings(&config, sole_owner);
+        let parts = Parts {
+            store: store.clone(),
+            github,
+            git,
+            gate,
+            builders,
+            tiers,
+            sandbox,
+            redactor,
+            failpoints,
+            settings,
+        };
+        wiring::say_tiers(&parts);
+        let overnight = Overnight::new(parts);
+        Ok(Self { overnight, store, config: Arc::new(config), _lock: lock })
+    }
+
+    /// Serves until `shutdown`, then stops work and the server within the configured bound.
+    pub async fn run_until(self, shutdown: CancellationToken) -> Result<(), AppError> {
+        let server = &self.config.server;
+        let listening = |source| AppError::Listen {
+            host: server.host.clone(),
+            port: server.port,
+            source,
+        };
+        let listener = TcpListener::bind((server.host.as_str(), server.port))
+            .await
+            .map_err(listening)?;
+        let address = listener.local_addr().map_err(listening)?;
+        tracing::info!(%address, "Foreman listens on http://{address}{}", server.base_path);
+
+        let closing = CancellationToken::new();
+        let router =
+            http::router(self.overnight.clone(), Arc::clone(&self.config), closing.clone());
+        let serving = axum::serve(
+            listener,
+            router.into_make_service_with_connect_info::<SocketAddr>(),
+        )
+        .with_graceful_shutdown(closing.clone().cancelled_owned());
+        let reconciler = tokio::spawn({
+            let overnight = self.overnight.clone();
+            async move { overnight.reconcile(RECONCILE_EVERY).await }
+        });
+
+        let mut served = tokio::spawn(async move { serving.await });
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            ended = &mut served => {
+                self.overnight.shutdown(self.work_bound()).await;
+                return match ended {
+                    Ok(result) => result.map_err(AppError::Serve),
+                    Err(error) => Err(AppError::Serve(std::io::Error::other(error))),
+                };
+            }
+        }
+        tracing::info!("stopping: unfinished nights are resumed at the next start");
+        closing.cancel();
+        self.overnight.shutdown(self.work_bound()).await;
+        reconciler.abort();
+        // Connections that will not end are not waited for.
+        if tokio::time::timeout(Duration::from_secs(1), &mut served).await.is_err() {
+            served.abort();
+        }
+        tokio::time::timeout(Duration::from_secs(2), self.store.close()).await.ok();
+        Ok(())
+    }
+
+    fn work_bound(&self) -> Duration {
+        self.config.shutdown.saturating_sub(CLOSING_RESERVE).max(Duration::from_secs(1))
+    }
+}
+
+fn say_what_is_held(sandbox: &Sandbox) {
+    let report = sandbox.report();
+    if report.not_held.is_empty() {
+        tracing::info!(kind = ?report.kind, "sandbox: {:?}", report.kind);
+    } else {
+        tracing::warn!(
+            kind = ?report.kind,
+            "sandbox {:?} does not hold: {}. {}",
+            report.kind,
+            report.not_held.join("; "),
+            report.advice.unwrap_or_default()
+        );
+    }
+}
+
+/// Opens the store for a command that only reads: no lock, no migration, nothing resumed.
+pub async fn open_for_reading(config: &Config) -> Result<Store, AppError> {
+    let url: DatabaseUrl = wiring::database(config)?;
+    let redactor = Arc::new(Redactor::new(config.secrets()));
+    let options = OpenOptions { url, redactor, clock: StoreClock::System, read_only: true };
+    Ok(Store::open(options).await?)
+}

@@ -1,0 +1,125 @@
+//! From the configuration's words to the rooms' words. Plain translation.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use secrecy::ExposeSecret;
+
+use super::AppError;
+use crate::builders::WorkLimits;
+use crate::config::{Authors, Config, Database, GitHubCredential, SandboxMode};
+use crate::domain::tier::ModelTier;
+use crate::escalation::QuotaLimits;
+use crate::git::Author;
+use crate::github::{Credential, intake};
+use crate::models::{self, TierTable, tier_table};
+use crate::overnight::{Parts, Settings};
+use crate::sandbox::Mode;
+use crate::store::{DatabaseUrl, StoreError};
+
+/// A lease lasts 30 s and is renewed three times in that.
+const RENEW_EVERY: Duration = Duration::from_secs(10);
+
+pub(super) fn database(config: &Config) -> Result<DatabaseUrl, StoreError> {
+    match &config.database {
+        Database::Sqlite(path) => DatabaseUrl::file(path),
+        Database::Postgres(url) => DatabaseUrl::parse(url.expose_secret(), &config.data_dir),
+    }
+}
+
+pub(super) fn credential(config: &Config) -> Option<Credential> {
+    config.github.credential.as_ref().map(|credential| match credential {
+        GitHubCredential::Token(token) => Credential::Token(token.clone()),
+        GitHubCredential::App { id, private_key } => {
+            Credential::App { id: *id, key: private_key.clone() }
+        }
+    })
+}
+
+pub(super) fn sandbox_mode(config: &Config) -> Mode {
+    match config.sandbox {
+        SandboxMode::Auto => Mode::Auto,
+        SandboxMode::Bubblewrap => Mode::Bubblewrap,
+        SandboxMode::Landlock => Mode::Landlock,
+        SandboxMode::Off => Mode::Off,
+    }
+}
+
+pub(super) fn tiers(config: &Config) -> Result<TierTable, AppError> {
+    let defaults = models::DefaultEndpoint {
+        base_url: config.models.base_url.clone(),
+        api_key: config.models.api_key.clone(),
+    };
+    let local = config.models.local_server.as_ref().map(|server| models::LocalServer {
+        base_url: server.base_url.clone(),
+        model: server.model.clone(),
+    });
+    let read_key = |name: &str| config.models.tier_keys.get(name).cloned();
+    let today = Utc::now().date_naive();
+    Ok(tier_table(&config.models.tiers, &defaults, local.as_ref(), today, read_key)?)
+}
+
+pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        enabled: config.overnight_enabled,
+        owner: uuid::Uuid::now_v7().to_string(),
+        sole_owner,
+        trust: intake::TrustPolicy {
+            authors: match config.trust.authors {
+                Authors::Collaborators => intake::Authors::Collaborators,
+                Authors::All => intake::Authors::All,
+            },
+            approval_label: config.trust.approval_label.clone(),
+        },
+        night_usd: limits.night_usd,
+        repository_usd: None,
+        issue_usd: limits.issue_usd,
+        day_usd: limits.day_usd,
+        month_usd: limits.month_usd,
+        limits: WorkLimits {
+            steps: limits.steps,
+            tokens: limits.tokens,
+            time: Duration::from_secs(u64::from(limits.minutes) * 60),
+            ..WorkLimits::default()
+        },
+        quota: QuotaLimits {
+            daily: limits.daily,
+            hourly: limits.hourly,
+            concurrent: limits.concurrent,
+        },
+        labels: config.escalation.labels.clone(),
+        author: Author {
+            name: config.publish.author_name.clone(),
+            email: config.publish.author_email.clone(),
+        },
+        message: config.publish.message.clone(),
+        default_tier: config.escalation.default_model,
+        local_command: config.models.local_command.is_some(),
+        data_dir: config.data_dir.clone(),
+        renew_every: RENEW_EVERY,
+    }
+}
+
+/// Which tiers are live, at what price, said once at start.
+pub(super) fn say_tiers(parts: &Parts) {
+    let live = parts.tiers.live(Utc::now().date_naive());
+    for tier in ModelTier::CHAIN {
+        if let Some(entry) = parts.tiers.get(tier).filter(|_| live.contains(&tier)) {
+            tracing::info!(%tier, model = %entry.model.model, "tier {tier} is {}", entry.model.model);
+        }
+    }
+    for left in parts.tiers.left_out() {
+        tracing::warn!(tier = %left.tier, "tier {} is left out: {}", left.tier, left.why);
+    }
+    let usd = |amount: Option<crate::domain::money::Usd>| {
+        amount.map_or_else(|| "none".to_owned(), |amount| amount.to_string())
+    };
+    tracing::info!(
+        "ceilings: night {}, day {}, month {}, issue {}",
+        usd(parts.settings.night_usd),
+        usd(parts.settings.day_usd),
+        usd(parts.settings.month_usd),
+        usd(parts.settings.issue_usd),
+    );
+}
