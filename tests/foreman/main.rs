@@ -1,2 +1,4 @@
 //! The one integration-test binary: a file per story.
 
+mod process;
+mod sandbox;
