@@ -156,12 +156,14 @@ impl Mirror {
     /// A file's bytes (a link's target); `None` where there is no file at that path.
     pub async fn read(&self, treeish: &str, path: &str) -> Result<Option<Vec<u8>>, GitError> {
         let path = path.trim_end_matches('/');
-        if path.is_empty() {
+        if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Ok(None);
         }
         let listed = self
             .local("ls-tree")
             .args(["-z", "-l", "--full-tree", "--end-of-options", treeish, path])
+            // A path is a path, also one that reads like a pattern.
+            .env("GIT_LITERAL_PATHSPECS", "1")
             .run(&self.git.children, &self.cancel)
             .await?;
         let Some(entry) = parse_tree(&listed).into_iter().find(|entry| entry.path == path) else {

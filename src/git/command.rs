@@ -89,8 +89,6 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     // An object is what its name says; replacement refs would show another.
     ("GIT_NO_REPLACE_OBJECTS", "1"),
     ("GIT_NO_LAZY_FETCH", "1"),
-    // A path is a path, whatever characters it has.
-    ("GIT_LITERAL_PATHSPECS", "1"),
     // No filter is configured, so none can run; this is for a git built with one inside.
     ("GIT_LFS_SKIP_SMUDGE", "1"),
     ("GIT_PAGER", "cat"),

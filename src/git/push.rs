@@ -36,7 +36,7 @@ impl Mirror {
         let lease = seen.as_ref().map_or("", CommitId::as_str);
         let pushed = self
             .remote("push")
-            .args(["--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--no-signed"])
+            .args(["--no-follow-tags", "--recurse-submodules=no", "--no-signed"])
             // An empty lease says: the branch must not exist.
             .arg(format!("--force-with-lease=refs/heads/{branch}:{lease}"))
             .arg("--end-of-options")

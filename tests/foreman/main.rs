@@ -1,5 +1,6 @@
 //! The one integration-test binary: a file per story.
 
+mod git;
 mod models;
 mod process;
 mod sandbox;
