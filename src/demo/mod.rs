@@ -1,1 +1,3 @@
 //! The stand-in GitHub and the scripted model behind `foreman demo`, shared with the tests.
+
+pub mod github;
