@@ -152,9 +152,8 @@ impl Reader {
             }
             TagEnd::Strikethrough | TagEnd::Image => self.hidden = self.hidden.saturating_sub(1),
             TagEnd::Link => {
-                if self.links.pop() == Some(true) {
-                    self.hidden = self.hidden.saturating_sub(1);
-                }
+                let replaced = self.links.pop() == Some(true);
+                self.hidden = self.hidden.saturating_sub(u32::from(replaced));
             }
             TagEnd::HtmlBlock => {
                 if let Some(block) = self.html.take() {
