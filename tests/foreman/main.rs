@@ -4,3 +4,4 @@ mod git;
 mod models;
 mod process;
 mod sandbox;
+mod sequencing;

@@ -1,0 +1,404 @@
+//! Dependencies from an author's words.
+//!
+//! Owns the grammar: one of the phrases `Depends on`, `Blocked by`, `Requires`, `After` (any case),
+//! perhaps "the following issues", perhaps a colon, and **right behind it** one or more references:
+//! `#2`, `GH-2`, `owner/repo#2` or an issue's address, joined by commas, "and" or blanks. A heading
+//! or a line that ends with such a phrase takes the references that *start* the items of the list
+//! (or the lines) below it. `After lunch we saw #2` names no dependency, nor does `not blocked by
+//! #2`, nor an issue naming itself. Never decides whether the author is to be believed.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use url::Url;
+
+use crate::domain::ids::{IssueNumber, RepoName};
+use crate::domain::issue::Issue;
+
+use super::markdown::{self, Line, LineKind, Prose};
+
+/// A dependency found in text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextReference {
+    /// The words, as written.
+    pub phrase: String,
+    /// Lower-case `owner/name`; `None`: the issue's own repository.
+    pub repo: Option<String>,
+    pub number: IssueNumber,
+}
+
+/// The dependencies that an issue's title and body name, in order of appearance, each once.
+#[must_use]
+pub fn text_references(issue: &Issue, repo: &RepoName) -> Vec<TextReference> {
+    references_in(issue, &markdown::read(&issue.body), repo)
+}
+
+/// As [`text_references`], with the body already read.
+pub(super) fn references_in(issue: &Issue, body: &Prose, repo: &RepoName) -> Vec<TextReference> {
+    let host = Url::parse(&issue.html_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let mut scan =
+        Scan { issue, repo: repo.key(), host, open: None, seen: HashSet::new(), found: Vec::new() };
+    for line in &markdown::read(&issue.title).lines {
+        scan.line(&Line { kind: LineKind::Text, ..line.clone() });
+    }
+    scan.open = None;
+    for line in &body.lines {
+        scan.line(line);
+    }
+    scan.found
+}
+
+/// Longest phrase kept with an edge, in characters: it is shown to people.
+const PHRASE_CHARS: usize = 120;
+/// How many words before a phrase may turn it into its opposite.
+const NEGATION_WORDS: usize = 4;
+
+macro_rules! pattern {
+    ($name:ident, $text:expr) => {
+        static $name: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new($text).expect("a valid pattern"));
+    };
+}
+
+pattern!(PHRASE, r"(?i)\b(?:depends[\s-]+on|blocked[\s-]+by|requires|after)\b");
+// What may stand between a phrase and its first reference.
+pattern!(
+    LEAD,
+    r"(?i)^(?:\s+(?:the\s+)?(?:following\s+)?(?:issues?|tickets?|tasks?|pull\s+requests?|prs?)\b)?\s*(?P<colon>[:：=–—-])?[\s(\[]*"
+);
+pattern!(
+    REFERENCE,
+    r"(?x)^(?:
+        (?:(?P<slug>[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+)?\#|(?i:gh)-)(?P<number>[0-9]{1,10})
+      | https?://(?P<host>[^\s/:@]+)(?::[0-9]+)?/(?P<owner>[A-Za-z0-9-]+)/(?P<name>[A-Za-z0-9._-]+)
+        /(?:issues|pull)/(?P<linked>[0-9]{1,10})(?:[/?\#][^\s,;)\]]*)?
+    )"
+);
+// What may stand between two references: a note in brackets, then separators.
+pattern!(
+    BETWEEN,
+    r"(?i)^[)\]]?(?:\s*\([^()]{0,200}\))?(?:[\s,;&+/]|(?:and|or|also|issues?)\b)*[(\[]?"
+);
+pattern!(TRAILING, r"(?i)(?:[,;&+]|\band)\s*$");
+
+/// A phrase that waits for the lines below it.
+struct Open {
+    phrase: String,
+    at: LineKind,
+    /// The depth of the list that it took references from.
+    depth: Option<u32>,
+    /// Nothing was taken yet.
+    fresh: bool,
+    /// Only the next line continues a list of references broken behind a comma.
+    broken: bool,
+}
+
+struct Scan<'a> {
+    issue: &'a Issue,
+    repo: String,
+    host: Option<String>,
+    open: Option<Open>,
+    seen: HashSet<(Option<String>, IssueNumber)>,
+    found: Vec<TextReference>,
+}
+
+impl Scan<'_> {
+    fn line(&mut self, line: &Line) {
+        if let Some(open) = self.open.take() {
+            self.open = self.below(open, line);
+        }
+        for phrase in PHRASE.find_iter(&line.text) {
+            if is_negated(&line.text[..phrase.start()]) {
+                continue;
+            }
+            let rest = &line.text[phrase.end()..];
+            let (lead, colon) =
+                LEAD.captures(rest).map_or((0, false), |c| (c[0].len(), c.name("colon").is_some()));
+            let (list, used) = self.references(&rest[lead..]);
+            let end = phrase.end() + lead + used;
+            if !list.is_empty() {
+                let words = &line.text[phrase.start()..end];
+                self.keep(words, &list);
+                if TRAILING.is_match(&line.text[end..]) && is_bare(&line.text[end..]) {
+                    self.open = Some(Open {
+                        phrase: phrase.as_str().to_owned(),
+                        at: line.kind,
+                        depth: None,
+                        fresh: true,
+                        broken: true,
+                    });
+                }
+            } else if rest[lead..].is_empty() {
+                let starts = !line.text[..phrase.start()].contains(char::is_alphabetic);
+                if colon || starts || line.kind == LineKind::Heading {
+                    self.open = Some(Open {
+                        phrase: line.text[phrase.start()..].trim_end().to_owned(),
+                        at: line.kind,
+                        depth: None,
+                        fresh: true,
+                        broken: false,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Takes what a line below an open phrase adds to it; `None` when the phrase is done with.
+    fn below(&mut self, mut open: Open, line: &Line) -> Option<Open> {
+        if line.kind == LineKind::Heading {
+            return None;
+        }
+        let text = line.text.trim_start_matches([' ', '(', '[']);
+        let (list, used) = self.references(text);
+        let rest = &text[used..];
+        if open.broken {
+            self.keep(&format!("{} {}", open.phrase, &text[..used]), &list);
+            return (!list.is_empty() && TRAILING.is_match(rest) && is_bare(rest)).then_some(open);
+        }
+        match line.kind {
+            LineKind::Item(depth) if !(line.continued && line.kind == open.at) => {
+                // Back at, or above, the item that held the phrase: its list has ended.
+                if matches!(open.at, LineKind::Item(held) if depth <= held) {
+                    return None;
+                }
+                let listed = *open.depth.get_or_insert(depth);
+                if depth < listed {
+                    return None;
+                }
+                if depth == listed && !line.continued {
+                    self.keep(&format!("{} {}", open.phrase, &text[..used]), &list);
+                }
+            }
+            LineKind::Item(_) | LineKind::Text | LineKind::Heading => {
+                let counts = !list.is_empty() && (open.fresh || is_bare(rest));
+                if !counts {
+                    return None;
+                }
+                self.keep(&format!("{} {}", open.phrase, &text[..used]), &list);
+            }
+        }
+        open.fresh = false;
+        Some(open)
+    }
+
+    /// The references at the start of a text, and how much of it they take.
+    fn references(&self, text: &str) -> (Vec<Target>, usize) {
+        let mut list = Vec::new();
+        let (mut at, mut used) = (0, 0);
+        while let Some((target, length)) = self.reference(&text[at..]) {
+            list.extend(target);
+            at += length;
+            used = at;
+            let gap = BETWEEN.find(&text[at..]).map_or(0, |gap| gap.end());
+            if gap == 0 {
+                break;
+            }
+            at += gap;
+        }
+        (list, used)
+    }
+
+    /// The reference that a text starts with; `Some((None, _))` for one that can't be ours.
+    fn reference(&self, text: &str) -> Option<(Option<Target>, usize)> {
+        let found = REFERENCE.captures(text)?;
+        let length = found[0].len();
+        if text[length..].starts_with(|next: char| next.is_alphanumeric() || next == '_') {
+            return None;
+        }
+        let number = found.name("number").or_else(|| found.name("linked"))?.as_str();
+        let number = number.parse().ok().filter(|number| *number > 0).map(IssueNumber)?;
+        let slug = match (found.name("owner"), found.name("name"), found.name("slug")) {
+            (Some(owner), Some(name), _) => {
+                let host = &found["host"];
+                let ours = self.host.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(host));
+                if !ours && !matches!(host, "github.com" | "www.github.com") {
+                    return Some((None, length));
+                }
+                Some(format!("{}/{}", owner.as_str(), name.as_str()))
+            }
+            (_, _, Some(slug)) => Some(slug.as_str().to_owned()),
+            _ => None,
+        };
+        let repo = slug.map(|slug| slug.to_ascii_lowercase()).filter(|slug| *slug != self.repo);
+        Some((Some(Target { repo, number }), length))
+    }
+
+    fn keep(&mut self, words: &str, list: &[Target]) {
+        let phrase: String = words.trim().chars().take(PHRASE_CHARS).collect();
+        for Target { repo, number } in list {
+            let itself = repo.is_none() && *number == self.issue.number;
+            if !itself && self.seen.insert((repo.clone(), *number)) {
+                let (phrase, repo) = (phrase.clone(), repo.clone());
+                self.found.push(TextReference { phrase, repo, number: *number });
+            }
+        }
+    }
+}
+
+struct Target {
+    repo: Option<String>,
+    number: IssueNumber,
+}
+
+/// Nothing but separators and full stops.
+fn is_bare(text: &str) -> bool {
+    let joined = text.to_ascii_lowercase().replace("and", "");
+    !joined.contains(char::is_alphanumeric)
+}
+
+/// Whether the clause before a phrase denies it: `not after`, `no longer depends on`, `isn't
+/// blocked by`; but not `can't start until after`.
+fn is_negated(before: &str) -> bool {
+    let clause = before.rsplit(['.', ',', ';', ':', '!', '?', '(', ')']).next().unwrap_or("");
+    for word in clause.split_whitespace().rev().take(NEGATION_WORDS) {
+        let word = word.to_ascii_lowercase().replace('’', "'");
+        match word.as_str() {
+            "until" | "before" => return false,
+            "not" | "no" | "never" | "neither" | "nor" | "without" | "cannot" | "nothing" => {
+                return true;
+            }
+            other if other.ends_with("n't") => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{issue, repo};
+    use super::*;
+
+    fn found(body: &str) -> Vec<String> {
+        let mut issue = issue(1);
+        issue.body = body.to_owned();
+        text_references(&issue, &repo())
+            .into_iter()
+            .map(|found| format!("{}{}", found.repo.unwrap_or_default(), found.number))
+            .collect()
+    }
+
+    #[track_caller]
+    fn names(body: &str, expected: &[&str]) {
+        assert_eq!(found(body), expected, "{body:?}");
+    }
+
+    #[test]
+    fn each_phrase_in_any_case_with_or_without_colon() {
+        for phrase in ["Depends on", "blocked by", "REQUIRES", "After", "depends-on", "Blocked-By"]
+        {
+            names(&format!("{phrase} #2"), &["#2"]);
+            names(&format!("{phrase}: #2"), &["#2"]);
+            names(&format!("Some words. **{phrase}**: *#2*, then more."), &["#2"]);
+        }
+        names("This issue depends on issue #2.", &["#2"]);
+        names("Blocked by the following issues: #2, #3", &["#2", "#3"]);
+        names("Depends on\n#2", &["#2"]);
+        names("After GH-2", &["#2"]);
+    }
+
+    #[test]
+    fn several_references_however_joined() {
+        names("Depends on #2, #3 and #4", &["#2", "#3", "#4"]);
+        names("Depends on #2 & #3; #4 / #5 #6", &["#2", "#3", "#4", "#5", "#6"]);
+        names("Depends on #2 (the lexer), #3 (the parser), and #4.", &["#2", "#3", "#4"]);
+        names("Depends on (#2, #3)", &["#2", "#3"]);
+        names("Depends on #2,\n#3,\n#4\n#5", &["#2", "#3", "#4"]);
+        names("Depends on #2 and is blocked by #3, requires #4", &["#2", "#3", "#4"]);
+        names("Depends on #2, #2 and #2", &["#2"]);
+    }
+
+    #[test]
+    fn other_repositories_and_addresses() {
+        names("Depends on Other/Repo#2 and #3", &["other/repo#2", "#3"]);
+        names("Depends on Acme/App#2", &["#2"]);
+        names("Depends on https://github.com/acme/app/issues/2#issuecomment-9", &["#2"]);
+        names("Requires: <https://github.com/x/y/issues/2>, #3", &["x/y#2", "#3"]);
+        names("Requires https://forge.example/acme/app/issues/2.", &["#2"]);
+        names("Requires https://elsewhere.example/acme/app/issues/2, #3", &["#3"]);
+        names("After [the parser](https://github.com/acme/app/pull/2)", &["#2"]);
+        names("After [#2](https://github.com/acme/app/issues/2), [#3](#x)", &["#2", "#3"]);
+    }
+
+    #[test]
+    fn lists_below_a_heading_or_a_phrase() {
+        names("Depends on:\n- #2\n- #3", &["#2", "#3"]);
+        names("## Blocked by\n\n* #2 the lexer\n* other/x#3\n\nSee #9", &["#2", "other/x#3"]);
+        names("Requires:\n1. [ ] #2\n2. [x] #3", &["#2", "#3"]);
+        names("Requires:\n- [ ] https://github.com/acme/app/issues/2", &["#2"]);
+        names("- Depends on:\n  - #2\n  - #3\n- #4 is unrelated", &["#2", "#3"]);
+        names("Depends on:\n- #2\n  - #9 explains why\n- nothing\n- #3", &["#2", "#3"]);
+        names("Depends on:\n#2\n#3\n#4 is only related", &["#2", "#3"]);
+        names("## Depends on\n\n#2, #3\n\nAnd #4 is another matter.", &["#2", "#3"]);
+        names("## Depends on\n\n- #2\n\n## Related\n\n- #3", &["#2"]);
+        names("- [ ] Depends on #2\n- [ ] blocked by #3\n- [ ] #4", &["#2", "#3"]);
+        names("We will see what comes after\n\n- #2 was odd", &[]);
+        names("| Depends on | #2, #3 |\n|---|---|\n| After | #4 |", &["#2", "#3", "#4"]);
+    }
+
+    #[test]
+    fn words_that_are_no_dependency() {
+        for body in [
+            "After lunch we saw #2",
+            "Depends on the parser, see #2",
+            "Required by #2",
+            "Blocks #2",
+            "Unblocked by #2",
+            "Hereafter #2",
+            "Depends on #2abc",
+            "Depends on #0 and #99999999999",
+            "depends on 2",
+            "Fixes #2. Related to #3",
+            "Depends on `#2`",
+            "`Depends on #2`",
+            "```\nDepends on #2\n```",
+            "    Depends on #2",
+            "> Depends on #2",
+            "Depends on:\n```\n- #2\n```",
+            "<!-- Depends on #2 -->",
+            "<!--\nDepends on:\n\n- #2\n-->",
+            "<pre>\nDepends on #2\n</pre>",
+            "~~Depends on #2~~",
+            "![Depends on #2](x.png)",
+            "Depends on #1",
+            "Depends on acme/app#1",
+        ] {
+            names(body, &[]);
+        }
+        names("Depends on ~~#2~~ #3", &["#3"]);
+    }
+
+    #[test]
+    fn a_denied_phrase_is_no_dependency() {
+        for body in [
+            "Not blocked by #2",
+            "This isn't blocked by #2 any more",
+            "It isn’t really blocked by #2",
+            "no longer depends on #2",
+            "not after #2",
+            "Not blocked by:\n- #2",
+        ] {
+            names(body, &[]);
+        }
+        names("Not urgent, depends on #2", &["#2"]);
+        names("Can't start until after #2", &["#2"]);
+        names("It does not work. Requires #2", &["#2"]);
+    }
+
+    #[test]
+    fn the_title_counts_and_the_words_are_kept() {
+        let mut issue = issue(1);
+        issue.title = "Add the printer (after #2)".to_owned();
+        issue.body = "**Depends on** #3 and #4!\n\nBlocked by:\n- #5".to_owned();
+        let found: Vec<_> =
+            text_references(&issue, &repo()).into_iter().map(|f| (f.number.0, f.phrase)).collect();
+        let expected = [
+            (2, "after #2"),
+            (3, "Depends on #3 and #4"),
+            (4, "Depends on #3 and #4"),
+            (5, "Blocked by: #5"),
+        ];
+        assert_eq!(found, expected.map(|(number, phrase)| (number, phrase.to_owned())));
+    }
+}
