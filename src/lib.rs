@@ -9,6 +9,7 @@
 
 pub mod config;
 pub mod domain;
+pub mod failpoint;
 pub mod process;
 pub mod telemetry;
 
@@ -25,7 +26,7 @@ pub mod builders;
 pub mod gate;
 pub mod governance;
 
-pub mod overnight;
+//pub mod overnight;
 
 pub mod http;
 

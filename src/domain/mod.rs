@@ -3,6 +3,7 @@
 //! Owns plain values and the rules that hold for a value alone. Never touches I/O, async, the
 //! clock, octocrab or sqlx: `now`, ids and randomness are arguments.
 
+pub mod attempt;
 pub mod call;
 pub mod event;
 pub mod evidence;

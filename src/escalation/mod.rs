@@ -1,1 +1,14 @@
 //! Pure: which tier a piece of work starts at and what to do after each class of error.
+//!
+//! Owns the rule table, the justification tags, the moves after an error and the quota arithmetic.
+//! Never does I/O, never asks the clock and never rolls dice: `now` and the jitter are arguments.
+
+mod context;
+mod errors;
+mod quota;
+mod select;
+
+pub use context::{EscalationLabels, context_for};
+pub use errors::{Next, RETRY_AFTER_CAP, after_error};
+pub use quota::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow, quota_allows};
+pub use select::{EscalationReason, Justification, Selection, SelectionContext, select_model};

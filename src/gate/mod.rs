@@ -1,1 +1,7 @@
 //! The six checks, their evidence, and the only maker of `GatesPassed`.
+pub mod change;
+pub mod detect;
+pub mod glob;
+pub mod logs;
+pub mod policy;
+pub mod scan;

@@ -1,1 +1,25 @@
 //! GitHub through octocrab: issues, dependencies, pull requests, comments.
+//!
+//! Owns every call to GitHub's API and the reading of what it answers. Never decides what is
+//! worked on, and never runs git. The API is read leniently, with small types of our own: fields
+//! may be null, missing or new.
+
+mod answer;
+mod client;
+mod comments;
+mod credential;
+mod error;
+pub mod intake;
+mod issues;
+mod limits;
+mod people;
+mod pulls;
+mod wire;
+
+pub use client::{GitHub, Patience};
+pub use comments::Comment;
+pub use credential::Credential;
+pub use error::GitHubError;
+pub use issues::RawIssue;
+pub use people::{LabelEvent, Permission};
+pub use pulls::{NewPull, Pull};

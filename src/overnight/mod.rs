@@ -1,1 +1,245 @@
-//! The engine: nights, attempts, recovery.
+//! The engine: it takes nights, works them to their end, and goes on with them after a restart.
+//!
+//! Owns the order of things and what is written when. Never speaks SQL, HTTP or git itself: the
+//! rooms below do.
+
+mod build;
+mod describe;
+mod issue;
+mod judge;
+mod night;
+mod planning;
+mod publish;
+pub mod report;
+mod rows;
+mod settings;
+mod stand;
+mod texts;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::event::{EventType, NewEvent};
+use crate::domain::ids::RunId;
+use crate::domain::run::{NightConfig, NightRequest, Run};
+use crate::store::{self, CancelOutcome, Created, Store, StoreError};
+
+pub use planning::{PlanError, PlanReport};
+pub use settings::{Parts, Settings};
+
+/// How often we look whether a waited-for run has ended, besides being told.
+const WAIT_POLL: Duration = Duration::from_millis(500);
+
+/// Why a night was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("overnight execution is disabled: set OVERNIGHT_EXECUTION_ENABLED=true")]
+    Disabled,
+    #[error("no GitHub credential: set GITHUB_TOKEN, or GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY")]
+    NoCredential,
+    #[error("this repository has an active run: {0}")]
+    RunActive(RunId),
+    #[error("the Idempotency-Key `{key}` was used with another body")]
+    KeyReused { key: String },
+    #[error("Foreman is shutting down; try again in a moment")]
+    ShuttingDown,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The handle to the engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Overnight(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    /// The nights this process works on, each with what stops it.
+    active: Mutex<HashMap<RunId, CancellationToken>>,
+    tracker: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Overnight {
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner {
+            parts,
+            active: Mutex::default(),
+            tracker: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        }))
+    }
+
+    /// Stores a night and starts it in the background; an idempotent replay gives the same night.
+    pub async fn start(
+        &self,
+        request: NightRequest,
+        idempotency: Option<store::Idempotency>,
+    ) -> Result<Run, StartError> {
+        let parts = &self.0.parts;
+        if !parts.settings.enabled || !request.config.enabled {
+            return Err(StartError::Disabled);
+        }
+        if self.0.stopping.is_cancelled() {
+            return Err(StartError::ShuttingDown);
+        }
+        if !parts.github.has_credential() {
+            return Err(StartError::NoCredential);
+        }
+        let id = RunId::fresh();
+        let event = NewEvent::new(
+            EventType::OvernightExecutionQueued,
+            format!("Night for {} queued{}", request.repo, dry(request.dry_run)),
+        )
+        .run(&id)
+        .with("owner", request.repo.owner())
+        .with("repo", request.repo.name())
+        .with("dryRun", request.dry_run);
+        let key = idempotency.as_ref().map(|it| it.key.clone()).unwrap_or_default();
+        let new = store::NewRun { id, request, idempotency, events: vec![event] };
+        match parts.store.create_run(new).await? {
+            Created::New(run) => {
+                self.begin(run.id.clone());
+                Ok(run)
+            }
+            Created::Replayed(run) => Ok(run),
+            Created::KeyReused { .. } => Err(StartError::KeyReused { key }),
+            Created::Active(id) => Err(StartError::RunActive(id)),
+        }
+    }
+
+    /// What a night would do, without storing or starting one.
+    pub async fn plan(&self, request: &NightRequest) -> Result<PlanReport, PlanError> {
+        planning::report(&self.0.parts, request).await
+    }
+
+    /// Asks a night to end after its current effect.
+    pub async fn cancel(&self, id: &RunId) -> Result<CancelOutcome, StoreError> {
+        let outcome = self.0.parts.store.request_cancel(id).await?;
+        if let CancelOutcome::Requested = outcome
+            && let Some(stop) = self.0.lock_active().get(id)
+        {
+            stop.cancel();
+        }
+        Ok(outcome)
+    }
+
+    /// The run when it has ended, or as it stands at the limit; `None` for an unknown id.
+    pub async fn wait(&self, id: &RunId, limit: Duration) -> Result<Option<Run>, StoreError> {
+        let mut events = self.0.parts.store.subscribe();
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let run = self.0.parts.store.run(id).await?;
+            match &run {
+                Some(active) if active.status.is_active() => {}
+                Some(_) | None => return Ok(run),
+            }
+            let now = tokio::time::Instant::now();
+            if now >= deadline {
+                return Ok(run);
+            }
+            // An event of ours, a lost one, or the poll: whichever comes first, we look again.
+            let until = deadline.min(now + WAIT_POLL);
+            let heard = async {
+                while let Ok(event) = events.recv().await {
+                    if event.run.as_ref() == Some(id) {
+                        return;
+                    }
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::time::timeout_at(until, heard).await.ok();
+        }
+    }
+
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.parts.store
+    }
+
+    /// The `config` object of `GET /api/foreman/overnight`.
+    #[must_use]
+    pub fn overview(&self) -> serde_json::Value {
+        let parts = &self.0.parts;
+        let defaults = NightConfig {
+            enabled: parts.settings.enabled,
+            budget_usd: parts.settings.night_usd,
+            ..NightConfig::default()
+        };
+        let mut overview = serde_json::to_value(defaults).unwrap_or_default();
+        if let Some(map) = overview.as_object_mut() {
+            map.insert("ceilings".to_owned(), parts.settings.ceilings_json());
+            map.insert("tiers".to_owned(), parts.tiers_json());
+            map.insert("sandbox".to_owned(), json!(parts.sandbox.report()));
+        }
+        overview
+    }
+
+    /// Goes on with every unfinished night that is ours to take; how many it took up.
+    pub async fn resume_all(&self) -> Result<usize, StoreError> {
+        if !self.0.parts.settings.enabled || self.0.stopping.is_cancelled() {
+            return Ok(0);
+        }
+        let resumable = self.0.parts.store.resumable().await?;
+        Ok(resumable.into_iter().filter(|id| self.begin(id.clone())).count())
+    }
+
+    /// Looks for unfinished nights now and again until shutdown: a night whose task ended on a
+    /// passing fault is taken up again without a restart.
+    pub async fn reconcile(&self, every: Duration) {
+        loop {
+            if let Err(error) = self.resume_all().await {
+                tracing::error!(%error, "could not look for unfinished nights");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                () = self.0.stopping.cancelled() => return,
+            }
+        }
+    }
+
+    /// Stops work within `bound`: builders and gates are cancelled, an effect on GitHub under way
+    /// may finish. Whatever was not finished is resumed at the next start.
+    pub async fn shutdown(&self, bound: Duration) {
+        self.0.stopping.cancel();
+        self.0.tracker.close();
+        if tokio::time::timeout(bound, self.0.tracker.wait()).await.is_err() {
+            tracing::warn!("work did not stop within {bound:?}; it is resumed at the next start");
+        }
+    }
+
+    /// Starts the task of a night unless this process has one for it.
+    fn begin(&self, id: RunId) -> bool {
+        let stop = self.0.stopping.child_token();
+        {
+            let mut active = self.0.lock_active();
+            if active.contains_key(&id) {
+                return false;
+            }
+            active.insert(id.clone(), stop.clone());
+        }
+        let inner = Arc::clone(&self.0);
+        self.0.tracker.spawn(async move {
+            if let Err(error) = night::work(&inner.parts, &id, &stop).await {
+                tracing::error!(run = %id, %error, "night {id} stopped before its end: {error}");
+            }
+            inner.lock_active().remove(&id);
+        });
+        true
+    }
+}
+
+impl Inner {
+    fn lock_active(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, CancellationToken>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn dry(dry_run: bool) -> &'static str {
+    if dry_run { " (dry run)" } else { "" }
+}

@@ -1,2 +1,3 @@
 //! The one integration-test binary: a file per story.
 
+mod models;

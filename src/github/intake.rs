@@ -1,0 +1,177 @@
+//! Intake: every open issue with its native edges and the verdict on its author.
+//!
+//! Owns the decision whom to trust, from GitHub's own facts: association, permission, and who set
+//! the approval label. Never reads an issue's text for it, and never trusts a name.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::client::GitHub;
+use super::error::GitHubError;
+use super::issues::{GHOST, RawIssue};
+use super::people::Permission;
+use crate::domain::ids::RepoName;
+use crate::domain::issue::{Issue, IssueRef, Trust};
+
+/// Issues whose edges are asked for at a time: enough to be quick, few enough for GitHub's
+/// secondary limits.
+const EDGES_AT_A_TIME: usize = 4;
+
+/// Whose issues may be worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authors {
+    /// People with write access, and what they approved.
+    Collaborators,
+    /// Everybody (`trust.authors = "all"`).
+    All,
+}
+
+/// The operator's word on trust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustPolicy {
+    pub authors: Authors,
+    pub approval_label: String,
+}
+
+impl Default for TrustPolicy {
+    fn default() -> Self {
+        Self { authors: Authors::Collaborators, approval_label: "foreman:approved".to_owned() }
+    }
+}
+
+/// Reads every open issue of a repository, oldest first. Any failure fails the whole: half an
+/// intake would be planned as if it were everything.
+pub async fn read_open_issues(
+    github: &GitHub,
+    repo: &RepoName,
+    trust: &TrustPolicy,
+) -> Result<Vec<Issue>, GitHubError> {
+    let raw = github.open_issues(repo).await?;
+    // Edges of several issues at a time, trust one by one: each author is looked up once.
+    let with_edges: Vec<(RawIssue, Vec<IssueRef>, Vec<IssueRef>)> = stream::iter(raw)
+        .map(|issue| async move {
+            let (blockers, children) = edges(github, repo, &issue).await?;
+            Ok::<_, GitHubError>((issue, blockers, children))
+        })
+        .buffered(EDGES_AT_A_TIME)
+        .try_collect()
+        .await?;
+    let mut judge = Judge { github, repo, policy: trust, known: BTreeMap::new() };
+    let mut issues = Vec::with_capacity(with_edges.len());
+    for (issue, blockers, children) in with_edges {
+        let verdict = judge.verdict(&issue).await?;
+        issues.push(issue.judged(verdict, blockers, children));
+    }
+    Ok(issues)
+}
+
+async fn edges(
+    github: &GitHub,
+    repo: &RepoName,
+    issue: &RawIssue,
+) -> Result<(Vec<IssueRef>, Vec<IssueRef>), GitHubError> {
+    let blockers = match issue.blockers {
+        Some(0) => Vec::new(),
+        Some(_) | None => github.blocked_by(repo, issue.number).await?,
+    };
+    let children = match issue.children {
+        Some(0) => Vec::new(),
+        Some(_) | None => github.sub_issues(repo, issue.number).await?,
+    };
+    Ok((blockers, children))
+}
+
+/// What the permission API said of a user.
+#[derive(Debug, Clone, Copy)]
+enum Seen {
+    Has(Permission),
+    /// Our token may not ask.
+    Hidden,
+}
+
+impl Seen {
+    const fn can_write(self) -> bool {
+        match self {
+            Self::Has(permission) => permission.can_write(),
+            Self::Hidden => false,
+        }
+    }
+}
+
+struct Judge<'a> {
+    github: &'a GitHub,
+    repo: &'a RepoName,
+    policy: &'a TrustPolicy,
+    /// One look per login and night.
+    known: BTreeMap<String, Seen>,
+}
+
+impl Judge<'_> {
+    async fn verdict(&mut self, issue: &RawIssue) -> Result<Trust, GitHubError> {
+        match self.policy.authors {
+            Authors::All => return Ok(Trust::Everyone),
+            Authors::Collaborators => {}
+        }
+        let association = issue.association.as_str();
+        let author = match &issue.author {
+            None => Err(format!("author `{GHOST}` is an account that is gone")),
+            Some(_) if issue.association.is_trusted() => {
+                return Ok(Trust::Author(association.to_owned()));
+            }
+            Some(login) => match self.look(login).await? {
+                Seen::Has(permission) if permission.can_write() => Ok(permission),
+                Seen::Has(_) => {
+                    Err(format!("author `{login}` is {association} without write access"))
+                }
+                Seen::Hidden => Err(format!(
+                    "author `{login}` is {association}, and the token may not see who has write access"
+                )),
+            },
+        };
+        let seen = match author {
+            Ok(permission) => return Ok(Trust::Author(permission.as_str().to_owned())),
+            Err(seen) => seen,
+        };
+        self.approval(issue, &seen).await
+    }
+
+    async fn approval(&mut self, issue: &RawIssue, seen: &str) -> Result<Trust, GitHubError> {
+        let label = &self.policy.approval_label;
+        let refused = |why: &str| Ok(Trust::Untrusted(format!("{seen}; {why}")));
+        if !issue.labels.iter().any(|name| name.eq_ignore_ascii_case(label)) {
+            return refused(&format!("a maintainer can add the label `{label}`"));
+        }
+        let Some(event) = self.github.label_set_by(self.repo, issue.number, label).await? else {
+            return refused(&format!("GitHub does not say who added the label `{label}`"));
+        };
+        let Some(actor) = event.actor else {
+            return refused(&format!("who added the label `{label}` is gone; add it again"));
+        };
+        if event.actor_is_bot {
+            // A workflow labels at anybody's request.
+            return refused(&format!(
+                "the label `{label}` was added by the bot `{actor}`, not by a maintainer"
+            ));
+        }
+        if self.look(&actor).await?.can_write() {
+            return Ok(Trust::Approved(actor));
+        }
+        refused(&format!("the label `{label}` was added by `{actor}`, who has no write access"))
+    }
+
+    async fn look(&mut self, login: &str) -> Result<Seen, GitHubError> {
+        let key = login.to_ascii_lowercase();
+        if let Some(seen) = self.known.get(&key) {
+            return Ok(*seen);
+        }
+        let seen = match self.github.permission(self.repo, login).await {
+            Ok(permission) => Seen::Has(permission),
+            // Reading without a credential works on what is public; asking about people does not.
+            Err(GitHubError::Forbidden { .. } | GitHubError::NoCredential) => Seen::Hidden,
+            Err(error) => return Err(error),
+        };
+        self.known.insert(key, seen);
+        Ok(seen)
+    }
+}

@@ -1,0 +1,234 @@
+//! One round of building: a fresh workspace, leave for the tier, the builder, and what it left.
+
+use serde_json::json;
+
+use super::issue::{Came, Worker, select};
+use super::night::EngineError;
+use crate::builders::{BuildOutcome, Task};
+use crate::domain::attempt::{Admission, CLIMB_TO, Event, State};
+use crate::domain::event::{EventType, Severity};
+use crate::domain::ids::{CommitId, EscalationId};
+use crate::domain::plan::ReasonCode;
+use crate::domain::tier::ModelTier;
+use crate::escalation::EscalationReason;
+use crate::git::{self, GitError};
+use crate::sandbox;
+use crate::store::{self, Admitted, Ceilings};
+
+/// What a round came to.
+pub(super) enum Built {
+    Came(Came),
+    /// The quota said no: the round begins again at the lower tier now in the state.
+    Lowered,
+}
+
+pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError> {
+    if let Some(lowered) = ensure_admitted(worker).await? {
+        return Ok(lowered);
+    }
+    let chain = chain(worker);
+    if chain.is_empty() {
+        return Ok(Built::Came(Came::Event(Event::BuildFailed {
+            code: ReasonCode::ModelsExhausted,
+            message: format!("no model of the chain from {} down is available", worker.state.tier),
+            stuck: false,
+        })));
+    }
+    let parts = worker.context.parts;
+    let dir = parts.settings.work_dir(&worker.attempt).join(format!("round-{}", worker.state.round));
+    git::remove_workspace(&dir).await?;
+    std::fs::create_dir_all(&dir)?;
+    let workspace = dir.join("workspace");
+    let from = start_commit(worker).await?;
+    let identity = parts.sandbox.identity();
+    worker.mirror.checkout(&from, &workspace, identity).await?;
+    let place = sandbox::prepare_place(&workspace, &dir.join("private"), identity)?;
+    parts.failpoints.hit("workspace.ready");
+
+    let tier = chain[0];
+    let text = format!("Building {} with {tier} (round {})", worker.number(), worker.state.round + 1);
+    let event = worker
+        .event(EventType::BuildStarted, text)
+        .with("tier", tier.as_str())
+        .with("round", worker.state.round)
+        .with("base", worker.state.stand.base.as_str());
+    worker.commit_transition(vec![event]).await?;
+
+    let task = Task {
+        run: worker.context.fence.run.clone(),
+        issue: worker.number(),
+        title: worker.issue.title.clone(),
+        body: worker.issue.body.clone(),
+        attempt: worker.attempt.clone(),
+        round: worker.state.round,
+        feedback: worker.state.feedback.clone(),
+        workspace: place,
+        base: worker.state.stand.base.clone(),
+        chain,
+        escalation: worker.state.admission.as_ref().map(|admission| admission.id.clone()),
+        auto_heal: worker.context.request.config.enable_auto_heal,
+        ceilings: ceilings(worker),
+        limits: parts.settings.limits.clone(),
+    };
+    let outcome = parts.builders.build(worker.context.fence, &task, worker.context.stop).await?;
+    Ok(Built::Came(match outcome {
+        BuildOutcome::Finished { tier, summary } => keep(worker, &workspace, tier, summary).await?,
+        BuildOutcome::Failed { code, message, stuck } => {
+            Came::Event(Event::BuildFailed { code, message, stuck })
+        }
+        BuildOutcome::Budget { message } => Came::Budget(message),
+        BuildOutcome::Cancelled => Came::Interrupted,
+    }))
+}
+
+/// A repair goes on from what the last round left, if that stands on the base as it is now;
+/// everything else starts from the base.
+async fn start_commit(worker: &Worker<'_>) -> Result<CommitId, EngineError> {
+    let base = &worker.state.stand.base;
+    if worker.state.feedback.is_some() && worker.state.round > 0 {
+        let last = worker.state.round - 1;
+        for name in
+            [State::merged_ref(&worker.attempt, last), State::work_ref(&worker.attempt, last)]
+        {
+            if let Some(id) = worker.mirror.read_ref(&name).await?
+                && let Ok(commit) = id.parse::<CommitId>()
+                && worker.mirror.is_ancestor(base, &commit).await?
+            {
+                return Ok(commit);
+            }
+        }
+    }
+    Ok(base.clone())
+}
+
+/// Reads the workspace into a tree and keeps it under a private ref, so that the gate, and a
+/// restart, find exactly what the builder left.
+async fn keep(
+    worker: &Worker<'_>,
+    workspace: &std::path::Path,
+    tier: ModelTier,
+    summary: String,
+) -> Result<Came, EngineError> {
+    let mirror = worker.mirror;
+    let base = &worker.state.stand.base;
+    let captured = match mirror.capture(workspace, base).await {
+        Ok(captured) => captured,
+        Err(GitError::Refused(refusals)) => {
+            let said: Vec<String> =
+                refusals.iter().map(|it| format!("`{}` {}", it.path, it.why)).collect();
+            return Ok(Came::Event(Event::TreeRefused { reason: said.join("; ") }));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    worker.context.parts.failpoints.hit("work.captured");
+    if captured.changes.is_empty() {
+        return Ok(Came::Event(Event::NothingChanged));
+    }
+    let message = super::texts::commit_message(&worker.issue, &worker.context.parts.redactor);
+    let author = &worker.context.parts.settings.author;
+    let commit =
+        mirror.commit(&captured.tree, base, &message, author, chrono::Utc::now()).await?;
+    let name = State::work_ref(&worker.attempt, worker.state.round);
+    mirror.save_ref(&name, commit.as_str()).await?;
+    Ok(Came::Event(Event::Built { tier, summary }))
+}
+
+fn chain(worker: &Worker<'_>) -> Vec<ModelTier> {
+    let config = &worker.context.request.config;
+    let live = worker.context.parts.live_tiers();
+    let mut chain = worker.state.tier.chain_down();
+    chain.retain(|tier| live.contains(tier));
+    if !config.enable_auto_heal || !config.enable_model_escalation {
+        chain.truncate(1);
+    }
+    chain
+}
+
+fn ceilings(worker: &Worker<'_>) -> Ceilings {
+    let settings = &worker.context.parts.settings;
+    Ceilings {
+        night: worker.context.request.config.budget_usd,
+        repository: settings.repository_usd,
+        issue: settings.issue_usd,
+        day: settings.day_usd,
+        month: settings.month_usd,
+    }
+}
+
+/// Asks the ledger for leave where the tier needs it. A first choice that is refused goes on at
+/// `gpt-4`; a climb that is refused ends the attempt with what the gate said.
+async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, EngineError> {
+    if worker.state.admission.is_some() || worker.state.tier >= ModelTier::Gpt4 {
+        return Ok(None);
+    }
+    let Some((reason, counted)) = ground(worker) else { return Ok(None) };
+    let tag = reason.justification(worker.planned.sequence_type);
+    let admission = Admission {
+        // Deterministic, so that a crash between here and the commit below counts it once.
+        id: EscalationId::new(format!("{}:{}", worker.attempt, u8::from(worker.state.climbed))),
+        reason: reason.as_str().to_owned(),
+        tag: tag.as_str().to_owned(),
+        counted,
+    };
+    let ask = store::Admission {
+        id: admission.id.clone(),
+        attempt: worker.attempt.clone(),
+        issue: worker.number(),
+        tier: worker.state.tier,
+        reason: admission.reason.clone(),
+        tag: admission.tag.clone(),
+        counted,
+        limits: worker.context.parts.settings.quota,
+    };
+    match worker.context.parts.store.admit(worker.context.fence, ask).await? {
+        Admitted::Yes => {
+            let text = format!(
+                "{} goes to {}: {}",
+                worker.number(),
+                worker.state.tier,
+                admission.reason.replace('_', " ")
+            );
+            let event = worker
+                .event(EventType::ModelEscalation, text)
+                .with("tier", worker.state.tier.as_str())
+                .with("reason", admission.reason.clone())
+                .with("justification", admission.tag.clone())
+                .with("counted", counted);
+            worker.state.admission = Some(admission);
+            worker.commit_transition(vec![event]).await?;
+            Ok(None)
+        }
+        Admitted::Refused { window, used, limit } => {
+            let text = format!(
+                "{} may not use {}: {used} of {limit} escalations ({window}) are used",
+                worker.number(),
+                worker.state.tier
+            );
+            let event = worker
+                .event(EventType::ModelEscalationFailed, text.clone())
+                .severity(Severity::Medium)
+                .with("window", json!(window.to_string()));
+            if worker.state.climbed {
+                worker.commit_transition(vec![event]).await?;
+                return Ok(Some(Built::Came(Came::Event(Event::BuildFailed {
+                    code: ReasonCode::GateRefused,
+                    message: format!("the gate refused the change twice, and {text}"),
+                    stuck: false,
+                }))));
+            }
+            worker.state.tier = ModelTier::Gpt4;
+            worker.commit_transition(vec![event]).await?;
+            Ok(Some(Built::Lowered))
+        }
+    }
+}
+
+/// Why this round is above `gpt-4`, and whether that counts.
+fn ground(worker: &Worker<'_>) -> Option<(EscalationReason, bool)> {
+    if worker.state.climbed && worker.state.tier == CLIMB_TO {
+        return Some((EscalationReason::ComplexReasoning, true));
+    }
+    let selection = select(worker.context, &worker.planned, &worker.issue);
+    let reason = selection.escalation_reason?;
+    Some((reason, selection.quota_impact > 0))
+}

@@ -1,0 +1,170 @@
+//! The gate's place in the night: the base is judged once per commit, a candidate on the exact tree
+//! that would be pushed.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::describe;
+use super::issue::{Came, Worker};
+use super::night::{Context, EngineError, notes_json};
+use super::planning::has_label;
+use crate::domain::attempt::{self, Event};
+use crate::domain::event::{EventType, Severity};
+use crate::domain::ids::{CommitId, TreeId};
+use crate::gate::{self, BaseVerdict, GateError, Verdict};
+use crate::git::{Merge, Mirror};
+use crate::store::Change;
+
+/// Judges bases, each commit once per night, whoever asks first.
+pub(super) struct BaseJudge<'a> {
+    context: &'a Context<'a>,
+    mirror: &'a Mirror,
+    one_at_a_time: Mutex<()>,
+}
+
+impl<'a> BaseJudge<'a> {
+    pub fn new(context: &'a Context<'a>, mirror: &'a Mirror) -> Self {
+        Self { context, mirror, one_at_a_time: Mutex::new(()) }
+    }
+
+    /// Whether this night goes on although its base is red: only repairs are left on the board then.
+    pub fn may_be_red(&self) -> bool {
+        let board = self.context.board();
+        board.notes.bases.values().any(|verdict| !verdict.green)
+    }
+
+    pub async fn verdict(&self, commit: &CommitId) -> Result<Arc<BaseVerdict>, EngineError> {
+        let _one = self.one_at_a_time.lock().await;
+        if let Some(known) = self.context.board().notes.bases.get(commit) {
+            return Ok(Arc::new(known.clone()));
+        }
+        let judging = self.context.parts.gate.judge_base(
+            self.mirror,
+            commit,
+            &self.context.fence.run,
+            self.context.stop,
+        );
+        let verdict = match judging.await {
+            Ok(verdict) => verdict,
+            Err(GateError::Cancelled) => return Err(EngineError::Interrupted),
+            Err(error) => return Err(error.into()),
+        };
+        let event = self
+            .context
+            .event(EventType::BaseJudged, describe::base(commit, &verdict))
+            .severity(if verdict.green { Severity::Info } else { Severity::High })
+            .with("base", commit.as_str())
+            .with("green", verdict.green);
+        let notes = {
+            let mut board = self.context.board();
+            board.notes.bases.insert(commit.clone(), verdict.clone());
+            notes_json(&board)
+        };
+        self.context.commit(vec![Change::Notes(notes), Change::Event(event)]).await?;
+        Ok(Arc::new(verdict))
+    }
+}
+
+/// Judges what the last round left, merged with the base as it stands now.
+pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
+    let mirror = worker.mirror;
+    let name = attempt::State::work_ref(&worker.attempt, worker.state.round);
+    let Some(work) = mirror.read_ref(&name).await?.and_then(|id| id.parse::<CommitId>().ok())
+    else {
+        return Ok(Came::Event(Event::BuildFailed {
+            code: crate::domain::plan::ReasonCode::Internal,
+            message: "what the builder left is gone from the mirror".to_owned(),
+            stuck: false,
+        }));
+    };
+    mirror.fetch().await?;
+    let built_on = worker.state.stand.base.clone();
+    let tip = mirror.tip(&worker.state.stand.base_branch).await?.unwrap_or_else(|| built_on.clone());
+    let (commit, tree) = if tip == built_on {
+        (work.clone(), mirror.tree_of(&work).await?)
+    } else {
+        match merged(worker, &tip, &work).await? {
+            Ok(merged) => merged,
+            Err(files) => {
+                worker.state.stand.base = tip.clone();
+                return Ok(Came::Event(conflict(&tip, &files)));
+            }
+        }
+    };
+    let base_verdict = worker.bases.verdict(&tip).await?;
+    if !base_verdict.green && !worker.bases.may_be_red() {
+        let reason = describe::red_base(&worker.state.stand.base_branch, &tip, &base_verdict);
+        let digest = reason.clone();
+        return Ok(Came::Event(Event::Refused { reason, digest, repairable: false }));
+    }
+    worker.context.parts.failpoints.hit("gate.before");
+    let judging = worker.context.parts.gate.judge(
+        gate::Candidate {
+            mirror,
+            run: &worker.context.fence.run,
+            issue: &worker.issue,
+            attempt: &worker.attempt,
+            base: tip.clone(),
+            commit: commit.clone(),
+            tree: tree.clone(),
+            base_verdict: &base_verdict,
+            texts: vec![worker.state.summary.clone()],
+            is_bug: has_label(&worker.issue, "bug"),
+            fence: worker.context.fence,
+        },
+        worker.context.stop,
+    );
+    let verdict = match judging.await {
+        Ok(verdict) => verdict,
+        Err(GateError::Cancelled) => return Ok(Came::Interrupted),
+        Err(error) => return Err(error.into()),
+    };
+    worker.context.parts.failpoints.hit("gate.after");
+    Ok(match verdict {
+        Verdict::Passed(passed, judgement) => {
+            let candidate = attempt::Candidate { base: tip, commit, tree };
+            let evidence = serde_json::to_value(&passed).unwrap_or_default();
+            Came::Judged(Box::new(judgement), Event::Passed { candidate, evidence })
+        }
+        Verdict::Refused(judgement) => {
+            // A repair works against the base it was judged on.
+            worker.state.stand.base = tip;
+            let event = Event::Refused {
+                reason: judgement.reason.clone(),
+                digest: judgement.digest.clone(),
+                repairable: judgement.repairable,
+            };
+            Came::Judged(Box::new(judgement), event)
+        }
+    })
+}
+
+/// The work on the new tip, or the files in which they conflict.
+async fn merged(
+    worker: &Worker<'_>,
+    tip: &CommitId,
+    work: &CommitId,
+) -> Result<Result<(CommitId, TreeId), Vec<String>>, EngineError> {
+    let mirror = worker.mirror;
+    let tree = match mirror.merge_onto(tip, work).await? {
+        Merge::Clean(tree) => tree,
+        Merge::Conflict(files) => return Ok(Err(files)),
+    };
+    let message = super::texts::commit_message(&worker.issue, &worker.context.parts.redactor);
+    let author = &worker.context.parts.settings.author;
+    let commit = mirror.commit(&tree, tip, &message, author, chrono::Utc::now()).await?;
+    let name = attempt::State::merged_ref(&worker.attempt, worker.state.round);
+    mirror.save_ref(&name, commit.as_str()).await?;
+    Ok(Ok((commit, tree)))
+}
+
+fn conflict(tip: &CommitId, files: &[String]) -> Event {
+    let reason =
+        format!("conflicts with the current base {} in {}", tip.short(), files.join(", "));
+    let digest = format!(
+        "The base moved while you worked, and your change conflicts with it in {}. The workspace now stands on the new base: make the change again there.",
+        files.join(", ")
+    );
+    Event::Refused { reason, digest, repairable: true }
+}

@@ -1,0 +1,296 @@
+//! What leaves the house: the branch, the pull request, the comment. Each is intent -> effect ->
+//! observed, and each looks before it acts, so that a crash or a lost reply makes nothing twice.
+//!
+//! `open_pull` is the only caller of GitHub's pull request API, and takes `GatesPassed`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::issue::{Came, Worker};
+use super::night::EngineError;
+use super::texts;
+use crate::domain::attempt::{Candidate, Event, Outcome, PullRef};
+use crate::domain::event::{EventType, Severity};
+use crate::domain::ids::CommitId;
+use crate::gate::GatesPassed;
+use crate::git::{Merge, Push};
+use crate::github::{GitHubError, NewPull, Pull};
+use crate::store::{Change, EffectState};
+
+/// How often an effect is tried when GitHub or the connection fails; each try looks first.
+const TRIES: u32 = 4;
+/// The pause before the second try; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The stored proof, if it still holds: the evidence is this candidate's and its logs are there.
+async fn proof(worker: &Worker<'_>) -> Option<(GatesPassed, Candidate)> {
+    let candidate = worker.state.candidate.clone()?;
+    let passed = worker.context.parts.gate.recall(worker.state.evidence.as_ref()?).await?;
+    let same = passed.commit() == &candidate.commit
+        && passed.tree() == &candidate.tree
+        && passed.base() == &candidate.base;
+    same.then_some((passed, candidate))
+}
+
+async fn note(
+    worker: &Worker<'_>,
+    kind: &str,
+    state: EffectState,
+    value: Value,
+) -> Result<(), EngineError> {
+    let change = Change::Effect {
+        key: format!("{kind}:{}", worker.number().0),
+        kind: kind.to_owned(),
+        issue: Some(worker.number()),
+        state,
+        value,
+    };
+    Ok(worker.context.commit(vec![change]).await?)
+}
+
+pub(super) async fn push(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
+    let Some((passed, candidate)) = proof(worker).await else {
+        return Ok(Came::Event(Event::JudgeAgain));
+    };
+    let mirror = worker.mirror;
+    let branch = worker.branch();
+    let there = mirror.remote_tip(&branch).await?;
+    if there.as_ref() != Some(passed.commit()) && base_conflicts(worker, &candidate).await? {
+        return Ok(Came::Event(Event::JudgeAgain));
+    }
+    let expected = match there {
+        Some(tip) if &tip != passed.commit() => match ours(worker, &branch, &tip).await? {
+            true => Some(tip),
+            false => return Ok(Came::Event(Event::BranchTaken { reason: taken(&branch, &tip) })),
+        },
+        Some(_) | None => None,
+    };
+    let intent = json!({"branch": branch, "commit": passed.commit(), "replaces": expected});
+    note(worker, "push", EffectState::Intent, intent.clone()).await?;
+    worker.context.parts.failpoints.hit("push.before");
+    let mut pause = FIRST_PAUSE;
+    for attempt in 1..=TRIES {
+        match mirror.push(passed.commit(), &branch, expected.as_ref()).await {
+            Ok(Push::Done | Push::AlreadyThere) => {
+                worker.context.parts.failpoints.hit("push.after");
+                note(worker, "push", EffectState::Observed, intent).await?;
+                return Ok(Came::Event(Event::Pushed));
+            }
+            Ok(Push::Taken(tip)) => {
+                return Ok(Came::Event(Event::BranchTaken { reason: taken(&branch, &tip) }));
+            }
+            Err(error) if attempt < TRIES && !worker.context.stop.is_cancelled() => {
+                tracing::warn!(%branch, %error, "pushing {branch} failed, trying again");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            Err(error) => {
+                let message = format!("the branch could not be pushed: {error}");
+                return failed_or_interrupted(worker, message);
+            }
+        }
+    }
+    failed_or_interrupted(worker, "the branch could not be pushed".to_owned())
+}
+
+/// While stopping, an effect that failed is left for the next start instead of ending the issue.
+fn failed_or_interrupted(worker: &Worker<'_>, message: String) -> Result<Came, EngineError> {
+    if worker.context.stop.is_cancelled() {
+        return Ok(Came::Interrupted);
+    }
+    Ok(Came::Event(Event::PublishFailed { message }))
+}
+
+fn taken(branch: &str, tip: &CommitId) -> String {
+    format!(
+        "the branch `{branch}` exists on GitHub at {} and was not made by Foreman: delete or rename it",
+        tip.short()
+    )
+}
+
+/// Whether the base moved after the gate in a way that no longer merges cleanly.
+async fn base_conflicts(worker: &Worker<'_>, candidate: &Candidate) -> Result<bool, EngineError> {
+    let mirror = worker.mirror;
+    let base_branch = &worker.state.stand.base_branch;
+    let Some(tip) = mirror.remote_tip(base_branch).await? else { return Ok(false) };
+    if tip == candidate.base {
+        return Ok(false);
+    }
+    mirror.fetch().await?;
+    Ok(match mirror.merge_onto(&tip, &candidate.commit).await? {
+        Merge::Clean(_) => false,
+        Merge::Conflict(_) => true,
+    })
+}
+
+/// Whether a branch's tip is a commit we made: pushed in this night, or the head of an earlier
+/// pull request of ours.
+async fn ours(worker: &Worker<'_>, branch: &str, tip: &CommitId) -> Result<bool, EngineError> {
+    let key = format!("push:{}", worker.number().0);
+    let parts = worker.context.parts;
+    if let Some(effect) = parts.store.effect(&worker.context.fence.run, &key).await? {
+        let pushed = |value: &Value| value.get("commit").and_then(Value::as_str) == Some(tip.as_str());
+        if pushed(&effect.intent) || effect.observed.as_ref().is_some_and(pushed) {
+            return Ok(true);
+        }
+    }
+    let repo = &worker.context.request.repo;
+    let Ok(pulls) = parts.github.pulls_of_branch(repo, branch).await else { return Ok(false) };
+    let login = parts.github.login().await.ok().flatten();
+    Ok(pulls.iter().any(|pull| {
+        !pull.open && pull.head_sha == tip.as_str() && is_ours(worker, pull, login.as_deref())
+    }))
+}
+
+fn is_ours(worker: &Worker<'_>, pull: &Pull, login: Option<&str>) -> bool {
+    login.is_none_or(|login| login.eq_ignore_ascii_case(&pull.author))
+        && texts::has_marker(&pull.body, worker.number())
+}
+
+pub(super) async fn open_pull(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
+    let Some((passed, _)) = proof(worker).await else {
+        return Ok(Came::Event(Event::JudgeAgain));
+    };
+    let new = new_pull(worker, &passed).await?;
+    let intent = json!({"head": new.head, "base": new.base, "commit": passed.commit()});
+    note(worker, "pull", EffectState::Intent, intent).await?;
+    worker.context.parts.failpoints.hit("pull.before");
+    let github = &worker.context.parts.github;
+    let repo = &worker.context.request.repo;
+    let login = github.login().await.ok().flatten();
+    let mut pause = FIRST_PAUSE;
+    let mut last = String::new();
+    for attempt in 1..=TRIES {
+        if attempt > 1 {
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        // Look first: the last try, or the process before us, may have made it.
+        let found = match github.pulls_of_branch(repo, &new.head).await {
+            Ok(pulls) => pulls
+                .into_iter()
+                .find(|pull| pull.open && is_ours(worker, pull, login.as_deref())),
+            Err(error) => {
+                last = error.to_string();
+                continue;
+            }
+        };
+        let opened = match found {
+            Some(pull) => Ok(pull),
+            None => github.open_pull(repo, new.clone()).await,
+        };
+        match opened {
+            Ok(pull) => {
+                worker.context.parts.failpoints.hit("pull.after");
+                let observed = json!({"number": pull.number, "url": pull.html_url});
+                note(worker, "pull", EffectState::Observed, observed).await?;
+                let opened = PullRef { number: pull.number, url: pull.html_url };
+                return Ok(Came::Event(Event::PullOpened(opened)));
+            }
+            Err(error) => {
+                let passing = is_passing(&error);
+                last = error.to_string();
+                if !passing {
+                    break;
+                }
+            }
+        }
+        if worker.context.stop.is_cancelled() {
+            return Ok(Came::Interrupted);
+        }
+    }
+    failed_or_interrupted(worker, format!("the pull request could not be opened: {last}"))
+}
+
+/// Whether trying again can help.
+fn is_passing(error: &GitHubError) -> bool {
+    matches!(
+        error,
+        GitHubError::Server { .. }
+            | GitHubError::Transport { .. }
+            | GitHubError::RateLimited { .. }
+            | GitHubError::Unreadable { .. }
+    )
+}
+
+async fn new_pull(worker: &Worker<'_>, passed: &GatesPassed) -> Result<NewPull, EngineError> {
+    let cost = worker.cost().await?;
+    let redactor = &worker.context.parts.redactor;
+    Ok(NewPull {
+        title: texts::pull_title(&worker.issue, redactor),
+        body: texts::pull_body(
+            &texts::PullText {
+                issue: &worker.issue,
+                row: &worker.row,
+                passed,
+                stand: &worker.state.stand,
+                summary: &worker.state.summary,
+                tiers: &cost.tiers,
+                cost: cost.usd,
+            },
+            redactor,
+        ),
+        head: worker.branch(),
+        base: worker.state.stand.base_branch.clone(),
+    })
+}
+
+/// The one comment on the issue, made once and updated in place. A comment that cannot be made
+/// changes nothing about the outcome: it is an event.
+pub(super) async fn comment(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
+    let cost = worker.cost().await?;
+    let outcome = worker.state.outcome.clone().unwrap_or(Outcome::Success);
+    let body = texts::comment(
+        &worker.issue,
+        &worker.row,
+        worker.state.pull.as_ref(),
+        &outcome,
+        cost.usd,
+        &worker.context.parts.redactor,
+    );
+    note(worker, "comment", EffectState::Intent, json!({})).await?;
+    worker.context.parts.failpoints.hit("comment.before");
+    let mut pause = FIRST_PAUSE;
+    for attempt in 1..=TRIES {
+        match upsert_comment(worker, &body).await {
+            Ok(url) => {
+                worker.context.parts.failpoints.hit("comment.after");
+                note(worker, "comment", EffectState::Observed, json!({"url": url})).await?;
+                return Ok(Came::Event(Event::Commented));
+            }
+            Err(error) if is_passing(&error) && attempt < TRIES => {
+                if worker.context.stop.is_cancelled() {
+                    return Ok(Came::Interrupted);
+                }
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            Err(error) => {
+                let text = format!("The comment on {} could not be made: {error}", worker.number());
+                let event = worker.event(EventType::IssueCommented, text).severity(Severity::Medium);
+                worker.commit_transition(vec![event]).await?;
+                return Ok(Came::Event(Event::Commented));
+            }
+        }
+    }
+    Ok(Came::Event(Event::Commented))
+}
+
+async fn upsert_comment(worker: &Worker<'_>, body: &str) -> Result<String, GitHubError> {
+    let github = &worker.context.parts.github;
+    let repo = &worker.context.request.repo;
+    let login = github.login().await?;
+    let comments = github.comments(repo, worker.number()).await?;
+    let ours = comments.into_iter().find(|comment| {
+        login.as_deref().is_none_or(|login| login.eq_ignore_ascii_case(&comment.author))
+            && texts::has_marker(&comment.body, worker.number())
+    });
+    match ours {
+        Some(comment) if comment.body == body => Ok(comment.html_url),
+        Some(comment) => {
+            Ok(github.update_comment(repo, worker.number(), comment.id, body).await?.html_url)
+        }
+        None => Ok(github.create_comment(repo, worker.number(), body).await?.html_url),
+    }
+}

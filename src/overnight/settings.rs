@@ -1,0 +1,100 @@
+//! What the engine is made of and set to: the rooms below, and the operator's settings.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use serde_json::json;
+
+use crate::builders::{Builders, WorkLimits};
+use crate::domain::money::Usd;
+use crate::domain::redact::Redactor;
+use crate::domain::tier::ModelTier;
+use crate::escalation::{EscalationLabels, QuotaLimits};
+use crate::failpoint::Failpoints;
+use crate::gate::Gate;
+use crate::git::{Author, Git};
+use crate::github::GitHub;
+use crate::github::intake::TrustPolicy;
+use crate::models::TierTable;
+use crate::sandbox::Sandbox;
+use crate::store::Store;
+
+/// The rooms the engine works with.
+pub struct Parts {
+    pub store: Store,
+    pub github: GitHub,
+    pub git: Git,
+    pub gate: Gate,
+    pub builders: Builders,
+    pub tiers: Arc<TierTable>,
+    pub sandbox: Sandbox,
+    pub redactor: Arc<Redactor>,
+    pub failpoints: Failpoints,
+    pub settings: Settings,
+}
+
+/// The operator's settings, as far as the engine needs them.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `OVERNIGHT_EXECUTION_ENABLED`.
+    pub enabled: bool,
+    /// This process's identity in leases.
+    pub owner: String,
+    /// The data folder's lock proves every former owner dead (SQLite).
+    pub sole_owner: bool,
+    pub trust: TrustPolicy,
+    /// The ceiling of a night whose request names none.
+    pub night_usd: Option<Usd>,
+    pub repository_usd: Option<Usd>,
+    pub issue_usd: Option<Usd>,
+    pub day_usd: Option<Usd>,
+    pub month_usd: Option<Usd>,
+    pub limits: WorkLimits,
+    pub quota: QuotaLimits,
+    pub labels: EscalationLabels,
+    pub author: Author,
+    /// A command-line builder is configured.
+    pub local_command: bool,
+    pub data_dir: PathBuf,
+    /// How often a lease is renewed.
+    pub renew_every: Duration,
+}
+
+impl Settings {
+    pub(super) fn ceilings_json(&self) -> serde_json::Value {
+        json!({
+            "nightUsd": self.night_usd,
+            "repositoryUsd": self.repository_usd,
+            "issueUsd": self.issue_usd,
+            "dayUsd": self.day_usd,
+            "monthUsd": self.month_usd,
+        })
+    }
+
+    /// Where an attempt's workspaces are.
+    pub(super) fn work_dir(&self, attempt: &crate::domain::ids::AttemptId) -> PathBuf {
+        self.data_dir.join("work").join(attempt.as_str())
+    }
+}
+
+impl Parts {
+    /// The tiers that can be asked today, from the top of the chain down.
+    pub(super) fn live_tiers(&self) -> Vec<ModelTier> {
+        let mut live = self.tiers.live(Utc::now().date_naive());
+        if self.settings.local_command && !live.contains(&ModelTier::LocalBuilder) {
+            live.push(ModelTier::LocalBuilder);
+        }
+        live
+    }
+
+    pub(super) fn tiers_json(&self) -> serde_json::Value {
+        let live = self.live_tiers();
+        let tiers = ModelTier::CHAIN.iter().map(|tier| {
+            let model = self.tiers.get(*tier).map(|entry| entry.model.model.clone());
+            json!({"tier": tier, "model": model, "live": live.contains(tier)})
+        });
+        tiers.collect()
+    }
+}

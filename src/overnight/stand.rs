@@ -1,0 +1,96 @@
+//! What an issue's work stands on: the base branch, or a blocker's branch where it stacks.
+
+use super::describe;
+use super::judge::BaseJudge;
+use super::night::{Context, EngineError};
+use crate::domain::attempt::Stand;
+use crate::domain::ids::{CommitId, IssueNumber, branch_for};
+use crate::domain::plan::{ReasonCode, Skip};
+use crate::git::Mirror;
+use crate::sequencing::{self, Readiness};
+
+/// The stand of an issue, or why it has none.
+pub(super) async fn choose(
+    context: &Context<'_>,
+    mirror: &Mirror,
+    bases: &BaseJudge<'_>,
+    number: IssueNumber,
+) -> Result<Result<Stand, Skip>, EngineError> {
+    let (readiness, default_branch) = {
+        let board = context.board();
+        let mode = context.request.config.dependency_mode;
+        let readiness = sequencing::readiness(&board.plan, &board.progress(), number, mode);
+        (readiness, board.notes.default_branch.clone())
+    };
+    let blockers = match readiness {
+        Readiness::Ready { stack_on } => stack_on,
+        Readiness::Never(skip) => return Ok(Err(skip)),
+        Readiness::Waiting { on } => {
+            let on: Vec<String> = on.iter().map(ToString::to_string).collect();
+            let reason = format!("still waits for {}", on.join(", "));
+            return Ok(Err(Skip::new(ReasonCode::Blocked, reason)));
+        }
+    };
+    mirror.fetch().await?;
+    if blockers.is_empty() {
+        return on_base(mirror, bases, default_branch).await;
+    }
+    on_blocker(context, mirror, &blockers).await
+}
+
+async fn on_base(
+    mirror: &Mirror,
+    bases: &BaseJudge<'_>,
+    default_branch: String,
+) -> Result<Result<Stand, Skip>, EngineError> {
+    let Some(base) = mirror.tip(&default_branch).await? else {
+        let reason = format!("the base branch `{default_branch}` is gone");
+        return Ok(Err(Skip::new(ReasonCode::BaseMoved, reason)));
+    };
+    let verdict = bases.verdict(&base).await?;
+    if !verdict.green && !bases.may_be_red() {
+        let reason = describe::red_base(&default_branch, &base, &verdict);
+        return Ok(Err(Skip::new(ReasonCode::BaseRed, reason)));
+    }
+    Ok(Ok(Stand { base_branch: default_branch, on: None, base }))
+}
+
+/// One blocker whose tip contains the others'.
+async fn on_blocker(
+    context: &Context<'_>,
+    mirror: &Mirror,
+    blockers: &[IssueNumber],
+) -> Result<Result<Stand, Skip>, EngineError> {
+    let mut tips: Vec<(IssueNumber, CommitId)> = Vec::new();
+    for blocker in blockers {
+        // A branch that people pushed to since is taken as it stands now.
+        let pushed = mirror.tip(&branch_for(*blocker)).await?;
+        let known = context.board().tip_of(*blocker);
+        match pushed.or(known) {
+            Some(tip) => tips.push((*blocker, tip)),
+            None => {
+                let reason = format!("blocked by {blocker}, whose branch cannot be found");
+                return Ok(Err(Skip::new(ReasonCode::Blocked, reason)));
+            }
+        }
+    }
+    for (blocker, tip) in &tips {
+        let mut holds_all = true;
+        for (_, other) in &tips {
+            holds_all &= other == tip || mirror.is_ancestor(other, tip).await?;
+        }
+        if holds_all {
+            return Ok(Ok(Stand {
+                base_branch: branch_for(*blocker),
+                on: Some(*blocker),
+                base: tip.clone(),
+            }));
+        }
+    }
+    let names: Vec<String> = tips.iter().map(|(blocker, _)| blocker.to_string()).collect();
+    let reason = format!(
+        "depends on {}, none of whose branches contains the others: merge one of their pull requests first",
+        names.join(" and ")
+    );
+    Ok(Err(Skip::new(ReasonCode::StackDiverged, reason)))
+}

@@ -1,0 +1,253 @@
+//! What people read on GitHub: commit message, pull request, comment. Pure.
+//!
+//! Builder and issue texts are untrusted: closing keywords and mentions in them are defused, so
+//! that a pull request closes its own issue and nothing else, and secrets never leave.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::domain::attempt::{Outcome, PullRef, Stand};
+use crate::domain::evidence::{Check, CheckOutcome, Dimension, QaSummary};
+use crate::domain::ids::IssueNumber;
+use crate::domain::issue::Issue;
+use crate::domain::money::Usd;
+use crate::domain::redact::Redactor;
+use crate::domain::run::IssueResult;
+use crate::domain::tier::ModelTier;
+use crate::gate::GatesPassed;
+
+/// Longest summary of a builder that is quoted, in characters.
+const SUMMARY_LIMIT: usize = 4_000;
+/// GitHub's limit for a title is 256.
+const TITLE_LIMIT: usize = 200;
+
+/// The mark by which we find our own pull requests and comments again.
+#[must_use]
+pub(super) fn marker(issue: IssueNumber) -> String {
+    format!("<!-- foreman:issue={} -->", issue.0)
+}
+
+pub(super) fn has_marker(body: &str, issue: IssueNumber) -> bool {
+    body.contains(&marker(issue))
+}
+
+/// Whether an issue of our login's is one of our own incident or report issues.
+pub(super) fn is_incident(body: &str) -> bool {
+    body.contains("<!-- foreman:incident") || body.contains("<!-- foreman:report")
+}
+
+/// Takes the effect out of closing keywords and mentions; the words stay readable.
+#[must_use]
+pub(super) fn defuse(text: &str) -> String {
+    static CLOSING: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let pattern = r"(?i)\b(close[sd]?|fix(?:e[sd])?|resolve[sd]?)(\s*:?\s*)((?:[\w.-]+/[\w.-]+)?#|gh-|https?://\S*?/(?:issues|pull)/)(\d+)";
+        Regex::new(pattern).ok()
+    });
+    static MENTION: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"(^|[^\w`/.])@([A-Za-z0-9][\w/-]*)").ok());
+    let text = text.replace("<!--", "&lt;!--");
+    let text = match &*CLOSING {
+        Some(closing) => closing.replace_all(&text, "$1$2issue $4").into_owned(),
+        None => text,
+    };
+    match &*MENTION {
+        Some(mention) => mention.replace_all(&text, "$1`@$2`").into_owned(),
+        None => text,
+    }
+}
+
+fn clip(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    let mut clipped: String = text.chars().take(limit.saturating_sub(1)).collect();
+    clipped.push('…');
+    clipped
+}
+
+fn title_of(issue: &Issue, redactor: &Redactor) -> String {
+    let one_line = issue.title.split_whitespace().collect::<Vec<_>>().join(" ");
+    clip(&redactor.redact(&defuse(&one_line)), TITLE_LIMIT)
+}
+
+pub(super) fn pull_title(issue: &Issue, redactor: &Redactor) -> String {
+    format!("{} ({})", title_of(issue, redactor), issue.number)
+}
+
+/// One line, then what it refers to. Without a closing keyword: that stands in the pull request.
+pub(super) fn commit_message(issue: &Issue, redactor: &Redactor) -> String {
+    format!("{}\n\nWorks on {} of this repository.\n", title_of(issue, redactor), issue.number)
+}
+
+/// What a pull request's body is made from.
+pub(super) struct PullText<'a> {
+    pub issue: &'a Issue,
+    pub row: &'a IssueResult,
+    pub passed: &'a GatesPassed,
+    pub stand: &'a Stand,
+    pub summary: &'a str,
+    pub tiers: &'a [ModelTier],
+    pub cost: Usd,
+}
+
+pub(super) fn pull_body(text: &PullText<'_>, redactor: &Redactor) -> String {
+    let mut body = String::new();
+    let _ = writeln!(body, "{}", marker(text.issue.number));
+    let _ = writeln!(body, "Closes {}\n", text.issue.number);
+    if let Some(on) = text.stand.on {
+        let _ = writeln!(
+            body,
+            "**Stacked on {on}**: based on its branch `{}`. Merge that pull request first.\n",
+            text.stand.base_branch
+        );
+    }
+    let summary = clip(&redactor.redact(&defuse(text.summary.trim())), SUMMARY_LIMIT);
+    if !summary.is_empty() {
+        let _ = writeln!(body, "### What the builder says it did\n");
+        for line in summary.lines() {
+            let _ = writeln!(body, "> {line}");
+        }
+        body.push('\n');
+    }
+    let _ = writeln!(body, "### What the gate proved\n");
+    let _ = writeln!(
+        body,
+        "Tree `{}` of commit `{}`, on base `{}`.\n",
+        text.passed.tree(),
+        text.passed.commit(),
+        text.passed.base()
+    );
+    if let Some(qa) = &text.row.qa_results {
+        body.push_str(&evidence_table(qa));
+        body.push_str(&commands(qa, redactor));
+    }
+    body.push_str(&money(text.cost, text.tiers));
+    body
+}
+
+/// A row for each of the six dimensions.
+pub(super) fn evidence_table(qa: &QaSummary) -> String {
+    let mut table = String::from("| Dimension | Result | Checks | Findings |\n| --- | --- | --- | --- |\n");
+    for dimension in Dimension::ALL {
+        let checks: Vec<&Check> = qa.checks.iter().filter(|it| it.dimension == dimension).collect();
+        let result = if qa.dimension_passed(dimension) { "✅ passed" } else { "❌ failed" };
+        let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+        let findings: Vec<String> = checks
+            .iter()
+            .flat_map(|check| check.findings.iter())
+            .take(3)
+            .map(|finding| cell(finding))
+            .collect();
+        let _ = writeln!(
+            table,
+            "| {dimension} | {result} | {} | {} |",
+            cell(&names.join(", ")),
+            findings.join("; ")
+        );
+    }
+    table.push('\n');
+    table
+}
+
+fn cell(text: &str) -> String {
+    clip(&defuse(text).replace('|', "\\|").replace('\n', " "), 160)
+}
+
+fn commands(qa: &QaSummary, redactor: &Redactor) -> String {
+    let ran: Vec<&Check> = qa.checks.iter().filter(|check| check.command.is_some()).collect();
+    if ran.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from(
+        "<details><summary>Commands, to run them yourself</summary>\n\n| Command | Exit code | Time | Log (SHA-256) |\n| --- | --- | --- | --- |\n",
+    );
+    for check in ran {
+        let command = redactor.redact(check.command.as_deref().unwrap_or_default());
+        let exit = check.exit_code.map_or_else(|| outcome_word(check.outcome), |code| code.to_string());
+        let _ = writeln!(
+            text,
+            "| `{}` | {exit} | {:.1} s | `{}` |",
+            cell(&command).replace('`', "'"),
+            std::time::Duration::from_millis(check.duration_ms).as_secs_f64(),
+            check.log_sha256.as_deref().unwrap_or("-")
+        );
+    }
+    text.push_str("\n</details>\n\n");
+    text
+}
+
+fn outcome_word(outcome: CheckOutcome) -> String {
+    match outcome {
+        CheckOutcome::Passed => "passed",
+        CheckOutcome::Failed => "failed",
+        CheckOutcome::NotApplicable => "not applicable",
+        CheckOutcome::NotRun => "not run",
+    }
+    .to_owned()
+}
+
+fn money(cost: Usd, tiers: &[ModelTier]) -> String {
+    let tiers: Vec<&str> = tiers.iter().map(|tier| tier.as_str()).collect();
+    let used = if tiers.is_empty() { "none".to_owned() } else { tiers.join(", ") };
+    format!("Cost: {:.6} USD. Tiers used: {used}.\n", cost.as_usd())
+}
+
+pub(super) fn comment(
+    issue: &Issue,
+    row: &IssueResult,
+    pull: Option<&PullRef>,
+    outcome: &Outcome,
+    cost: Usd,
+    redactor: &Redactor,
+) -> String {
+    let mut body = format!("{}\n", marker(issue.number));
+    match (outcome, pull) {
+        (Outcome::Success, Some(pull)) => {
+            let _ = writeln!(body, "Foreman opened {} for this issue.\n", pull.url);
+        }
+        (Outcome::Success, None) => {
+            let _ = writeln!(body, "Foreman finished its work on this issue.\n");
+        }
+        (Outcome::Failed { reason, .. }, _) => {
+            let reason = redactor.redact(&defuse(reason));
+            let _ = writeln!(
+                body,
+                "Foreman worked on this issue and opened no pull request: {reason}\n\nEdit the issue, or add the label `foreman:retry`, to have it tried again.\n"
+            );
+        }
+    }
+    if let Some(qa) = &row.qa_results {
+        body.push_str(&redactor.redact(&evidence_table(qa)));
+    }
+    let _ = writeln!(body, "Cost: {:.6} USD.", cost.as_usd());
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_keywords_of_others_lose_their_force() {
+        for text in [
+            "Fixes #99",
+            "closes: octo/cat#7",
+            "resolved https://github.com/a/b/issues/3",
+            "FIX #1 and close GH-4",
+        ] {
+            let defused = defuse(text);
+            assert!(!defused.contains('#') && !defused.contains("http"), "{text} -> {defused}");
+            assert!(!defused.to_lowercase().contains("gh-"), "{text} -> {defused}");
+        }
+        assert_eq!(defuse("see #5"), "see #5");
+    }
+
+    #[test]
+    fn nobody_is_pinged_and_no_marker_is_forged() {
+        assert_eq!(defuse("thanks @octo/cat"), "thanks `@octo/cat`");
+        assert_eq!(defuse("mail a@b.c"), "mail a@b.c");
+        assert!(!has_marker(&defuse("<!-- foreman:issue=3 -->"), IssueNumber(3)));
+    }
+}
