@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::ApiError;
 use super::night_config;
-use crate::domain::ids::RepoName;
+use crate::domain::ids::{NameError, RepoName};
 use crate::domain::run::{NightConfig, NightRequest};
 
 /// A request to start or plan a night.
@@ -52,8 +52,7 @@ pub fn parse(bytes: &[u8], kind: Kind, defaults: &NightConfig) -> Result<NightBo
             format!("`{}` is not a key of this request; it takes {}", shown(key), known.join(", "));
         return Err(ApiError::invalid("unknown_key", message));
     }
-    let repo = RepoName::new(owner, repo)
-        .map_err(|error| ApiError::invalid("invalid_name", error.to_string()))?;
+    let repo = repository(owner, repo)?;
     let config = match body.get("config") {
         None => defaults.clone(),
         Some(Value::Object(given)) => night_config::merge(defaults, given)?,
@@ -96,6 +95,19 @@ fn name<'a>(body: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>, 
         Some(Value::String(text)) => Ok(Some(text)),
         Some(other) => Err(wrong(key, other, "a name as text")),
     }
+}
+
+/// A repository by names that GitHub would accept.
+pub(super) fn repository(owner: &str, repo: &str) -> Result<RepoName, ApiError> {
+    RepoName::new(owner, repo).map_err(|error| {
+        let error = match error {
+            NameError::Owner(text) => NameError::Owner(shown(&text)),
+            NameError::Repository(text) => NameError::Repository(shown(&text)),
+            NameError::Slug(text) => NameError::Slug(shown(&text)),
+            NameError::ObjectId(text) => NameError::ObjectId(shown(&text)),
+        };
+        ApiError::invalid("invalid_name", error.to_string())
+    })
 }
 
 /// A 400 for a value of the wrong kind or out of its bounds.

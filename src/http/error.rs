@@ -187,6 +187,7 @@ impl From<PlanError> for ApiError {
         match error {
             PlanError::NoCredential => Self::NoCredential,
             PlanError::GitHub(error) => Self::Upstream { message: error.to_string() },
+            PlanError::Git(error) => Self::Upstream { message: error.to_string() },
             PlanError::Store(error) => error.into(),
         }
     }

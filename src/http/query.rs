@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
 
-use super::body::shown;
+use super::body::{self, shown};
 use super::error::ApiError;
 use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::{RepoName, RunId};
@@ -81,9 +81,7 @@ impl Parameters {
     fn repo(&self) -> Result<Option<RepoName>, ApiError> {
         match (self.get("owner"), self.get("repo")) {
             (None, None) => Ok(None),
-            (Some(owner), Some(repo)) => RepoName::new(owner, repo)
-                .map(Some)
-                .map_err(|error| ApiError::invalid("invalid_name", error.to_string())),
+            (Some(owner), Some(repo)) => body::repository(owner, repo).map(Some),
             (Some(_), None) => Err(bad("owner is given without repo; give both".to_owned())),
             (None, Some(_)) => Err(bad("repo is given without owner; give both".to_owned())),
         }
