@@ -104,7 +104,8 @@ pub(super) fn database(env: &Env<'_>, data_dir: &Path) -> Result<Database, Confi
         if path.is_empty() || path == ":memory:" || path.ends_with('/') {
             return Err(refuse());
         }
-        return Ok(Database::Sqlite(env.cwd().join(path)));
+        // Relative to the data folder, as the default is.
+        return Ok(Database::Sqlite(data_dir.join(path)));
     }
     let url = Url::parse(text).map_err(|_| refuse())?;
     if !matches!(url.scheme(), "postgres" | "postgresql") {

@@ -1,1 +1,121 @@
-//! The routes.
+//! HTTP: the routes of the contract over the night engine and the store.
+//!
+//! Owns parsing, access, status codes and the form of answers. Never decides anything about a
+//! night and holds no SQL: handlers extract, call and convert.
+
+mod access;
+mod body;
+mod error;
+mod extract;
+mod governance;
+mod health;
+mod layers;
+mod night_config;
+mod overnight;
+mod query;
+mod runs;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use tokio_util::sync::CancellationToken;
+
+pub use access::{Access, Caller};
+pub use error::ApiError;
+
+use crate::config::Config;
+use crate::domain::run::NightConfig;
+use crate::overnight::Overnight;
+
+/// How long an ordinary answer may take: it reads the database and nothing else.
+const QUICK: Duration = Duration::from_secs(30);
+/// How long starting (with its wait) or planning may take: GitHub may make us wait a minute.
+const PATIENT: Duration = Duration::from_secs(120);
+
+/// What the routes need of the configuration.
+#[derive(Clone)]
+pub struct HttpOptions {
+    pub access: Access,
+    /// Empty, or `/prefix`.
+    pub base_path: String,
+    pub night_defaults: NightConfig,
+    pub desktop_enabled: bool,
+    /// Ends event streams and waits, so that the listener can stop.
+    pub shutdown: CancellationToken,
+}
+
+impl HttpOptions {
+    #[must_use]
+    pub fn new(config: &Config, shutdown: CancellationToken) -> Self {
+        Self {
+            access: Access::new(&config.auth, &config.server.base_path),
+            base_path: config.server.base_path.clone(),
+            night_defaults: config.night_defaults(),
+            desktop_enabled: config.desktop.enabled,
+            shutdown,
+        }
+    }
+}
+
+/// What handlers work with.
+#[derive(Clone)]
+pub(crate) struct Api {
+    overnight: Overnight,
+    options: Arc<HttpOptions>,
+}
+
+/// The whole service. Routes answer at the root and under the base path: some proxies strip the
+/// prefix and some do not.
+pub fn router(overnight: Overnight, options: HttpOptions) -> Router {
+    let (access, base_path) = (options.access.clone(), options.base_path.clone());
+    let api = Api { overnight, options: Arc::new(options) };
+    let routes = routes().with_state(api);
+    let all = if base_path.is_empty() {
+        routes
+    } else {
+        Router::new().nest(&base_path, routes.clone()).merge(routes)
+    };
+    all.fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(access, access::require))
+        .layer(from_fn(layers::observe))
+        .layer(DefaultBodyLimit::max(extract::LARGEST_BODY))
+}
+
+fn routes() -> Router<Api> {
+    let quick = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/api/foreman/overnight/runs", get(runs::list))
+        .route("/api/foreman/overnight/runs/{id}", get(runs::show))
+        .route("/api/foreman/overnight/runs/{id}/cancel", post(runs::cancel))
+        .route("/api/foreman/overnight/runs/{id}/report", get(runs::show_report))
+        .route("/api/foreman/governance/events", get(governance::events))
+        .route("/api/foreman/governance/stats", get(governance::stats))
+        .route_layer(from_fn_with_state(QUICK, layers::deadline));
+    let patient = Router::new()
+        .route("/api/foreman/overnight", get(overnight::overview).post(overnight::start))
+        .route("/api/foreman/overnight/plan", post(overnight::plan))
+        .route_layer(from_fn_with_state(PATIENT, layers::deadline));
+    // As long as the run lasts.
+    let endless =
+        Router::new().route("/api/foreman/overnight/runs/{id}/events", get(stream::events));
+    quick.merge(patient).merge(endless)
+}
+
+async fn unknown_route(uri: Uri) -> ApiError {
+    let path = body::shown(uri.path());
+    ApiError::NotFound { code: "not_found", message: format!("There is no route `{path}`") }
+}
+
+async fn wrong_method(method: Method) -> ApiError {
+    ApiError::Method(body::shown(method.as_str()))
+}

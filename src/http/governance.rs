@@ -1,0 +1,31 @@
+//! `/api/foreman/governance`: reading the event log.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::{Api, query};
+
+/// `GET …/events`, newest first, with a cursor to the older ones.
+pub(super) async fn events(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, ApiError> {
+    let asked = query::events(&query.unwrap_or_default())?;
+    let limit = asked.limit as usize;
+    let events = api.overnight.store().events(asked).await?;
+    // A full page may have more behind it; an empty next page says that it had not.
+    let next = events.last().filter(|_| events.len() == limit).map(|event| event.seq.to_string());
+    Ok(Json(json!({ "success": true, "events": events, "nextCursor": next })))
+}
+
+/// `GET …/stats`.
+pub(super) async fn stats(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, ApiError> {
+    query::none(&query.unwrap_or_default())?;
+    let stats = api.overnight.store().event_stats().await?;
+    Ok(Json(json!({ "success": true, "stats": stats })))
+}

@@ -1,0 +1,98 @@
+//! `/api/foreman/overnight`: starting a night, planning one, and the overview.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+
+use super::body::{self, Kind};
+use super::error::ApiError;
+use super::extract::Body;
+use super::{Api, query};
+use crate::domain::run::Run;
+
+/// `POST`: 202 with the run, or 200 when the caller waited and it ended.
+pub(super) async fn start(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    Body(bytes): Body,
+) -> Result<Response, ApiError> {
+    let wait = query::wait(&query.unwrap_or_default(), &headers)?;
+    let night = body::parse(&bytes, Kind::Start, &api.options.night_defaults)?;
+    let idempotency = query::idempotency(&headers, &night.sha256)?;
+    let overnight = api.overnight.clone();
+    // In a task of its own: a client that hangs up must not stop a start half way.
+    let started = tokio::spawn(async move { overnight.start(night.request, idempotency).await });
+    let run = started.await.map_err(|error| ApiError::Internal(error.to_string()))??;
+    let Some(limit) = wait else { return Ok(answer(&api, StatusCode::ACCEPTED, &run)) };
+    let waited = tokio::select! {
+        waited = api.overnight.wait(&run.id, limit) => waited?,
+        () = api.options.shutdown.cancelled() => None,
+    };
+    let run = waited.unwrap_or(run);
+    let status = if run.status.is_active() { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok(answer(&api, status, &run))
+}
+
+/// `POST …/plan`: the plan and nothing else.
+pub(super) async fn plan(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+    Body(bytes): Body,
+) -> Result<Json<Value>, ApiError> {
+    query::none(&query.unwrap_or_default())?;
+    let night = body::parse(&bytes, Kind::Plan, &api.options.night_defaults)?;
+    let plan = api.overnight.plan(&night.request).await?;
+    Ok(Json(json!({ "success": true, "plan": plan })))
+}
+
+/// `GET`: configuration, latest and active runs, and the figures beside them. Changes nothing.
+pub(super) async fn overview(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, ApiError> {
+    let repo = query::repository(&query.unwrap_or_default())?;
+    let store = api.overnight.store();
+    let run = store.latest_run(repo.as_ref()).await?;
+    let active = store.active_runs(repo.as_ref()).await?;
+    let quota = store.quota_used().await?;
+    let events = store.event_stats().await?;
+    Ok(Json(json!({
+        "success": true,
+        "config": api.overnight.overview(),
+        "scheduler": "off",
+        "run": run,
+        "activeRuns": active,
+        "status": {
+            "quotaUsage": {
+                "daily": quota.daily,
+                "hourly": quota.hourly,
+                "concurrent": quota.concurrent,
+            },
+            "localBuilderHealth": local_builder_health(&api),
+            "governanceStats": events,
+        },
+    })))
+}
+
+/// The local clones are not looked at yet, whatever is configured; this says so.
+fn local_builder_health(api: &Api) -> Value {
+    let issue = if api.options.desktop_enabled {
+        "the local clones are configured, but this version of Foreman does not check them yet"
+    } else {
+        "the local clones are disabled; set DESKTOP_BUILDER_ENABLED=true"
+    };
+    json!({ "ready": false, "issues": [issue] })
+}
+
+fn answer(api: &Api, status: StatusCode, run: &Run) -> Response {
+    let location = format!("{}/api/foreman/overnight/runs/{}", api.options.base_path, run.id);
+    let mut response = (status, Json(json!({ "success": true, "run": run }))).into_response();
+    if let Ok(value) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(LOCATION, value);
+    }
+    response
+}
