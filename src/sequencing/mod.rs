@@ -22,7 +22,7 @@ mod references;
 mod testing;
 
 pub use classify::classify;
-pub use complexity::{EscalationLabels, estimate, requires_escalation};
+pub use complexity::{estimate, requires_escalation};
 pub use graph::{BlockerKey, outside_references};
 pub use plan::{PlanInput, plan};
 pub use readiness::{Progress, Readiness, never_ready, next_ready, readiness};

@@ -13,11 +13,12 @@ use crate::domain::issue::{BlockerState, Issue, Trust};
 use crate::domain::plan::{DependencyMode, Plan, PlannedIssue, ReasonCode, SequenceType, Skip};
 
 use super::classify::classify_with;
-use super::complexity::{EscalationLabels, estimate_with, requires_escalation};
+use super::complexity::{estimate_with, requires_escalation};
 use super::graph::{BlockerKey, Graph, Node, is_open_sub_issue};
 use super::markdown;
 use super::order::{Role, order, rank};
 use super::readiness::{Progress, Standing, View, standing};
+use crate::domain::labels::EscalationLabels;
 
 /// Everything that a plan is made from.
 #[derive(Debug, Clone, Copy)]

@@ -38,7 +38,7 @@ pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotenc
 pub use error::StoreError;
 pub use lock::DataLock;
 pub use money::{
-    Admission, Admitted, Ceilings, QuotaLimits, QuotaUsed, QuotaWindow, RecoveredCalls, Refusal,
+    Admission, Admitted, Ceilings, RecoveredCalls, Refusal,
     Reserve, Reserved, Scope, Settlement,
 };
 pub use options::{DatabaseUrl, OpenOptions, StoreClock};

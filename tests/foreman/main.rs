@@ -1,7 +1,6 @@
 //! The one integration-test binary: a file per story.
 
+mod architecture;
 mod git;
 mod models;
-mod process;
-mod sandbox;
 mod sequencing;
