@@ -13,6 +13,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// For `foreman doctor`, which looks at each part by itself.
+pub use wiring::{credential, sandbox_mode, tiers};
+
 use crate::builders::Builders;
 use crate::config::{Config, Database};
 use crate::domain::redact::Redactor;

@@ -7,9 +7,9 @@ use secrecy::ExposeSecret;
 
 use super::AppError;
 use crate::builders::WorkLimits;
-use crate::config::{Authors, Config, Database, GitHubCredential, SandboxMode};
+use crate::config::{self, Authors, Config, Database, GitHubCredential, SandboxMode};
 use crate::domain::tier::ModelTier;
-use crate::escalation::QuotaLimits;
+use crate::escalation::{EscalationLabels, QuotaLimits};
 use crate::git::Author;
 use crate::github::{Credential, intake};
 use crate::models::{self, TierTable, tier_table};
@@ -27,7 +27,7 @@ pub(super) fn database(config: &Config) -> Result<DatabaseUrl, StoreError> {
     }
 }
 
-pub(super) fn credential(config: &Config) -> Option<Credential> {
+pub fn credential(config: &Config) -> Option<Credential> {
     config.github.credential.as_ref().map(|credential| match credential {
         GitHubCredential::Token(token) => Credential::Token(token.clone()),
         GitHubCredential::App { id, private_key } => {
@@ -36,7 +36,7 @@ pub(super) fn credential(config: &Config) -> Option<Credential> {
     })
 }
 
-pub(super) fn sandbox_mode(config: &Config) -> Mode {
+pub fn sandbox_mode(config: &Config) -> Mode {
     match config.sandbox {
         SandboxMode::Auto => Mode::Auto,
         SandboxMode::Bubblewrap => Mode::Bubblewrap,
@@ -45,7 +45,7 @@ pub(super) fn sandbox_mode(config: &Config) -> Mode {
     }
 }
 
-pub(super) fn tiers(config: &Config) -> Result<TierTable, AppError> {
+pub fn tiers(config: &Config) -> Result<TierTable, AppError> {
     let defaults = models::DefaultEndpoint {
         base_url: config.models.base_url.clone(),
         api_key: config.models.api_key.clone(),
@@ -56,7 +56,38 @@ pub(super) fn tiers(config: &Config) -> Result<TierTable, AppError> {
     });
     let read_key = |name: &str| config.models.tier_keys.get(name).cloned();
     let today = Utc::now().date_naive();
-    Ok(tier_table(&config.models.tiers, &defaults, local.as_ref(), today, read_key)?)
+    let overrides = config.models.tiers.iter().map(|(tier, over)| (*tier, tier_override(over)));
+    Ok(tier_table(&overrides.collect(), &defaults, local.as_ref(), today, read_key)?)
+}
+
+fn tier_override(over: &config::TierOverride) -> models::TierOverride {
+    let over = over.clone();
+    models::TierOverride {
+        model: over.model,
+        base_url: over.base_url.map(String::from),
+        api_key_env: over.api_key_env,
+        input_window: over.input_window,
+        output_window: over.output_window,
+        price_input: over.price_input,
+        price_cached: over.price_cached,
+        price_output: over.price_output,
+        last_day: over.last_day,
+        replacement: over.replacement,
+    }
+}
+
+fn labels(labels: &config::EscalationLabels) -> EscalationLabels {
+    let labels = labels.clone();
+    EscalationLabels {
+        architecture: labels.architecture,
+        governance: labels.governance,
+        coordination: labels.coordination,
+        complexity_high: labels.complexity_high,
+        exempt: labels.exempt,
+        experimental: labels.experimental,
+        optimization: labels.optimization,
+        integration: labels.integration,
+    }
 }
 
 pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
@@ -88,7 +119,7 @@ pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
             hourly: limits.hourly,
             concurrent: limits.concurrent,
         },
-        labels: config.escalation.labels.clone(),
+        labels: labels(&config.escalation.labels),
         author: Author {
             name: config.publish.author_name.clone(),
             email: config.publish.author_email.clone(),

@@ -97,7 +97,7 @@ pub struct EscalationLabels {
     pub governance: Vec<String>,
     pub coordination: Vec<String>,
     /// Labels that make an issue's complexity high.
-    pub high: Vec<String>,
+    pub complexity_high: Vec<String>,
     pub exempt: Vec<String>,
     pub experimental: Vec<String>,
     pub optimization: Vec<String>,
@@ -111,7 +111,7 @@ impl Default for EscalationLabels {
             architecture: list(&["architecture"]),
             governance: list(&["governance"]),
             coordination: list(&["multi-agent"]),
-            high: list(&["complexity:high", "breaking-change", "high-priority"]),
+            complexity_high: list(&["complexity:high", "breaking-change", "high-priority"]),
             exempt: list(&["security", "data-integrity", "system-failure", "governance-violation"]),
             experimental: list(&["experimental"]),
             optimization: list(&["optimization"]),
