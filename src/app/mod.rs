@@ -13,6 +13,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// For `foreman doctor`, which looks at each part by itself.
+pub use wiring::{credential, sandbox_mode, tiers};
+
 use crate::builders::Builders;
 use crate::config::{Config, Database};
 use crate::domain::redact::Redactor;
@@ -20,7 +23,7 @@ use crate::failpoint::{self, Failpoints};
 use crate::gate::Gate;
 use crate::git::{Git, GitError};
 use crate::github::{GitHub, GitHubError};
-use crate::http::{self, HttpOptions};
+use crate::http;
 use crate::models::{Models, ModelsError};
 use crate::overnight::{Overnight, Parts};
 use crate::process::Children;
@@ -136,8 +139,8 @@ impl App {
         tracing::info!(%address, "Foreman listens on http://{address}{}", server.base_path);
 
         let closing = CancellationToken::new();
-        let options = HttpOptions::new(&self.config, closing.clone());
-        let router = http::router(self.overnight.clone(), options);
+        let router =
+            http::router(self.overnight.clone(), Arc::clone(&self.config), closing.clone());
         let serving =
             axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
                 .with_graceful_shutdown(closing.clone().cancelled_owned());

@@ -27,7 +27,7 @@ pub(super) fn database(config: &Config) -> Result<DatabaseUrl, StoreError> {
     }
 }
 
-pub(super) fn credential(config: &Config) -> Option<Credential> {
+pub fn credential(config: &Config) -> Option<Credential> {
     config.github.credential.as_ref().map(|credential| match credential {
         GitHubCredential::Token(token) => Credential::Token(token.clone()),
         GitHubCredential::App { id, private_key } => {
@@ -36,7 +36,7 @@ pub(super) fn credential(config: &Config) -> Option<Credential> {
     })
 }
 
-pub(super) fn sandbox_mode(config: &Config) -> Mode {
+pub fn sandbox_mode(config: &Config) -> Mode {
     match config.sandbox {
         SandboxMode::Auto => Mode::Auto,
         SandboxMode::Bubblewrap => Mode::Bubblewrap,
@@ -45,7 +45,7 @@ pub(super) fn sandbox_mode(config: &Config) -> Mode {
     }
 }
 
-pub(super) fn tiers(config: &Config) -> Result<TierTable, AppError> {
+pub fn tiers(config: &Config) -> Result<TierTable, AppError> {
     let defaults = models::DefaultEndpoint {
         base_url: config.models.base_url.clone(),
         api_key: config.models.api_key.clone(),

@@ -218,7 +218,7 @@ fn the_file_knows_every_key_of_the_contract() {
         review = "before"
         review_per_day = 2
         [escalation.labels]
-        high = ["urgent"]
+        complexity_high = ["urgent"]
         [limits]
         daily = 5
         hourly = 4

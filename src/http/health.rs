@@ -14,7 +14,7 @@ pub(super) async fn alive() -> Json<Value> {
 pub(super) async fn ready(State(api): State<Api>) -> Result<Json<Value>, ApiError> {
     let unavailable =
         |code, message: &str| Err(ApiError::Unavailable { code, message: message.to_owned() });
-    if api.options.shutdown.is_cancelled() {
+    if api.closing.is_cancelled() {
         return unavailable("shutting_down", "Foreman is stopping");
     }
     if let Err(error) = api.overnight.store().ping().await {

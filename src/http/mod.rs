@@ -40,44 +40,24 @@ const QUICK: Duration = Duration::from_secs(30);
 /// How long starting (with its wait) or planning may take: GitHub may make us wait a minute.
 const PATIENT: Duration = Duration::from_secs(120);
 
-/// What the routes need of the configuration.
-#[derive(Clone)]
-pub struct HttpOptions {
-    pub access: Access,
-    /// Empty, or `/prefix`.
-    pub base_path: String,
-    pub night_defaults: NightConfig,
-    pub desktop_enabled: bool,
-    /// Ends event streams and waits, so that the listener can stop.
-    pub shutdown: CancellationToken,
-}
-
-impl HttpOptions {
-    #[must_use]
-    pub fn new(config: &Config, shutdown: CancellationToken) -> Self {
-        Self {
-            access: Access::new(&config.auth, &config.server.base_path),
-            base_path: config.server.base_path.clone(),
-            night_defaults: config.night_defaults(),
-            desktop_enabled: config.desktop.enabled,
-            shutdown,
-        }
-    }
-}
-
 /// What handlers work with.
 #[derive(Clone)]
 pub(crate) struct Api {
     overnight: Overnight,
-    options: Arc<HttpOptions>,
+    config: Arc<Config>,
+    /// What a night is where the request says nothing.
+    night_defaults: Arc<NightConfig>,
+    /// Ends event streams and waits, so that the listener can stop.
+    closing: CancellationToken,
 }
 
 /// The whole service. Routes answer at the root and under the base path: some proxies strip the
 /// prefix and some do not.
-pub fn router(overnight: Overnight, options: HttpOptions) -> Router {
-    let (access, base_path) = (options.access.clone(), options.base_path.clone());
-    let api = Api { overnight, options: Arc::new(options) };
-    let routes = routes().with_state(api);
+pub fn router(overnight: Overnight, config: Arc<Config>, closing: CancellationToken) -> Router {
+    let base_path = config.server.base_path.clone();
+    let access = Access::new(&config.auth, &base_path);
+    let night_defaults = Arc::new(config.night_defaults());
+    let routes = routes().with_state(Api { overnight, config, night_defaults, closing });
     let all = if base_path.is_empty() {
         routes
     } else {

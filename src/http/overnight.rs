@@ -21,7 +21,7 @@ pub(super) async fn start(
     Body(bytes): Body,
 ) -> Result<Response, ApiError> {
     let wait = query::wait(&query.unwrap_or_default(), &headers)?;
-    let night = body::parse(&bytes, Kind::Start, &api.options.night_defaults)?;
+    let night = body::parse(&bytes, Kind::Start, &api.night_defaults)?;
     let idempotency = query::idempotency(&headers, &night.sha256)?;
     let overnight = api.overnight.clone();
     // In a task of its own: a client that hangs up must not stop a start half way.
@@ -30,7 +30,7 @@ pub(super) async fn start(
     let Some(limit) = wait else { return Ok(answer(&api, StatusCode::ACCEPTED, &run)) };
     let waited = tokio::select! {
         waited = api.overnight.wait(&run.id, limit) => waited?,
-        () = api.options.shutdown.cancelled() => None,
+        () = api.closing.cancelled() => None,
     };
     let run = waited.unwrap_or(run);
     let status = if run.status.is_active() { StatusCode::ACCEPTED } else { StatusCode::OK };
@@ -44,7 +44,7 @@ pub(super) async fn plan(
     Body(bytes): Body,
 ) -> Result<Json<Value>, ApiError> {
     query::none(&query.unwrap_or_default())?;
-    let night = body::parse(&bytes, Kind::Plan, &api.options.night_defaults)?;
+    let night = body::parse(&bytes, Kind::Plan, &api.night_defaults)?;
     let plan = api.overnight.plan(&night.request).await?;
     Ok(Json(json!({ "success": true, "plan": plan })))
 }
@@ -80,7 +80,7 @@ pub(super) async fn overview(
 
 /// The local clones are not looked at yet, whatever is configured; this says so.
 fn local_builder_health(api: &Api) -> Value {
-    let issue = if api.options.desktop_enabled {
+    let issue = if api.config.desktop.enabled {
         "the local clones are configured, but this version of Foreman does not check them yet"
     } else {
         "the local clones are disabled; set DESKTOP_BUILDER_ENABLED=true"
@@ -89,7 +89,7 @@ fn local_builder_health(api: &Api) -> Value {
 }
 
 fn answer(api: &Api, status: StatusCode, run: &Run) -> Response {
-    let location = format!("{}/api/foreman/overnight/runs/{}", api.options.base_path, run.id);
+    let location = format!("{}/api/foreman/overnight/runs/{}", api.config.server.base_path, run.id);
     let mut response = (status, Json(json!({ "success": true, "run": run }))).into_response();
     if let Ok(value) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(LOCATION, value);

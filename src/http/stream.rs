@@ -129,7 +129,7 @@ impl Follower {
 
     /// Waits until there may be something new; false when the server stops.
     async fn wait(&mut self) -> bool {
-        let stopping = self.api.options.shutdown.clone();
+        let stopping = self.api.closing.clone();
         let (id, after) = (self.id.clone(), self.after);
         let announced = async {
             loop {
