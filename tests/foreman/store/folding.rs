@@ -1,7 +1,7 @@
 //! A run as it is shown: counts, money and escalation events folded from the rows.
 
 use foreman::domain::call::{Answer, ErrorClass, FinishReason};
-use foreman::domain::ids::{AttemptId, IssueNumber};
+use foreman::domain::ids::{AttemptId, EscalationId, IssueNumber};
 use foreman::domain::money::Usage;
 use foreman::domain::plan::{ReasonCode, SequenceType};
 use foreman::domain::run::{IssueResult, IssueStatus, Run, RunStatus};
@@ -15,6 +15,7 @@ super::on_both!(
     counts_and_times_come_from_the_rows,
     a_plain_success_leaves_no_escalation,
     an_escalation_that_fell_back_tells_its_calls,
+    a_repair_on_a_dearer_tier_is_a_piece_of_its_own,
     work_that_failed_is_told,
 );
 
@@ -32,8 +33,19 @@ fn over(attempt: &str, issue: u64, state: Value) -> Change {
 
 /// One call of an attempt, at a tier, answered or not.
 async fn call(lab: &Lab, fence: &Fence, issue: u64, tier: ModelTier, cost: Option<f64>) {
+    escalated_call(lab, fence, (issue, None), tier, cost).await;
+}
+
+async fn escalated_call(
+    lab: &Lab,
+    fence: &Fence,
+    (issue, escalation): (u64, Option<&EscalationId>),
+    tier: ModelTier,
+    cost: Option<f64>,
+) {
     let mut ask = reserve(issue, 0.5, Ceilings::default());
     ask.tier = tier;
+    ask.escalation = escalation.cloned();
     let id = ask.id.clone();
     lab.store.reserve(fence, ask).await.expect("asked");
     let settlement = match cost {
@@ -111,8 +123,9 @@ async fn an_escalation_that_fell_back_tells_its_calls(lab: &Lab) {
     let ask = admission("attempt-1", QuotaLimits::default());
     let id = ask.id.clone();
     lab.store.admit(&fence, ask).await.expect("asked");
-    call(lab, &fence, 1, ModelTier::Gpt4Turbo, None).await;
-    call(lab, &fence, 1, ModelTier::Gpt4, Some(0.25)).await;
+    let piece = (1, Some(&id));
+    escalated_call(lab, &fence, piece, ModelTier::Gpt4Turbo, None).await;
+    escalated_call(lab, &fence, piece, ModelTier::Gpt4, Some(0.25)).await;
     // Written at its end.
     assert!(folded(lab, &fence).await.issue_results[0].model_escalations.is_empty());
     let changes = vec![over("attempt-1", 1, json!({})), row(1, IssueStatus::Success, None)];
@@ -161,4 +174,26 @@ async fn work_that_failed_is_told(lab: &Lab) {
     let second = &rows[1].model_escalations[0];
     assert_eq!((&second["success"], &second["fallbackUsed"]), (&json!(true), &json!(true)));
     assert_eq!(second["actualModel"], "local-builder");
+}
+
+async fn a_repair_on_a_dearer_tier_is_a_piece_of_its_own(lab: &Lab) {
+    let fence = lab.night("o/r").await;
+    lab.store.apply(&fence, vec![row(1, IssueStatus::Running, None)]).await.expect("applied");
+    call(lab, &fence, 1, ModelTier::Gpt4, Some(0.1)).await;
+    let unused = admission("attempt-1", QuotaLimits::default());
+    let used = admission("attempt-1", QuotaLimits::default());
+    let id = used.id.clone();
+    for ask in [unused, used] {
+        lab.store.admit(&fence, ask).await.expect("asked");
+    }
+    escalated_call(lab, &fence, (1, Some(&id)), ModelTier::Gpt4Turbo, Some(0.3)).await;
+    let changes = vec![over("attempt-1", 1, json!({})), row(1, IssueStatus::Success, None)];
+    lab.store.apply(&fence, changes).await.expect("applied");
+    let rows = folded(lab, &fence).await.issue_results;
+    let [event] = rows[0].model_escalations.as_slice() else {
+        panic!("{:?}", rows[0].model_escalations);
+    };
+    assert_eq!((&event["id"], &event["costUsd"]), (&json!(id), &json!(0.3)));
+    assert_eq!((&event["success"], &event["fallbackUsed"]), (&json!(true), &json!(false)));
+    assert_eq!(rows[0].cost_usd, usd(0.4));
 }

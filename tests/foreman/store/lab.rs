@@ -63,6 +63,12 @@ impl Lab {
         Store::open(options(&self.url, &self.clock, true)).await
     }
 
+    /// A store on the database's (or the system's) own clock.
+    pub async fn on_its_own_clock(&self) -> Store {
+        let options = options(&self.url, &self.clock, false);
+        Store::open(OpenOptions { clock: StoreClock::System, ..options }).await.expect("a store")
+    }
+
     pub fn set_clock(&self, micros: i64) {
         self.clock.store(micros, Ordering::SeqCst);
     }

@@ -15,6 +15,7 @@ super::on_both!(
     a_newer_schema_is_refused,
     a_reader_reads_and_never_writes,
     the_clock_never_steps_back,
+    a_failed_commit_answers_everybody_and_the_next_one_works,
 );
 
 async fn a_second_opening_finds_everything(lab: &Lab) {
@@ -54,6 +55,75 @@ async fn the_clock_never_steps_back(lab: &Lab) {
         times.push(written[0].timestamp.timestamp_micros() - NOON);
     }
     assert_eq!(times, [0, HOUR, HOUR, HOUR, HOUR + SECOND]);
+}
+
+/// A constraint that fails at the commit and not before, planted by hand.
+async fn a_failed_commit_answers_everybody_and_the_next_one_works(lab: &Lab) {
+    let plant = if lab.is_postgres() {
+        "CREATE FUNCTION poisoned() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF NEW.description = 'poison' THEN RAISE EXCEPTION 'poisoned'; END IF; \
+         RETURN NULL; END; $$; \
+         CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON events \
+         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION poisoned()"
+    } else {
+        "CREATE TABLE parent (id BIGINT PRIMARY KEY); \
+         CREATE TABLE child (id BIGINT REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED); \
+         CREATE TRIGGER at_commit AFTER INSERT ON events WHEN NEW.description = 'poison' \
+         BEGIN INSERT INTO child VALUES (1); END"
+    };
+    lab.by_hand(plant).await.expect("planted");
+    let event = |text: &str| vec![NewEvent::new(EventType::PlanCreated, text)];
+    let mut heard = lab.store.subscribe();
+    // Polled in order without a pause, so that all three are in one commit behind the first.
+    let first = lab.store.append(event("first"));
+    let (first, a, poison, b) = futures_util::future::join4(
+        first,
+        lab.store.append(event("a")),
+        lab.store.append(event("poison")),
+        lab.store.append(event("b")),
+    )
+    .await;
+    assert!(matches!(poison, Err(StoreError::NotCommitted(_))), "{poison:?}");
+    let mut kept = Vec::new();
+    for (text, result) in [("first", first), ("a", a), ("b", b)] {
+        match result {
+            Ok(written) => kept.push((written[0].seq, text.to_owned())),
+            Err(StoreError::NotCommitted(_)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    let after = lab.store.append(event("after")).await.expect("written");
+    kept.push((after[0].seq, "after".to_owned()));
+    kept.sort();
+    let query = EventQuery { ascending: true, ..EventQuery::default() };
+    let stored = lab.store.events(query).await.expect("read");
+    let stored: Vec<_> = stored.into_iter().map(|e| (e.seq, e.description)).collect();
+    assert_eq!(stored, kept, "what was answered is what is there");
+    for (seq, text) in kept {
+        let event = heard.recv().await.expect("an event");
+        assert_eq!((event.seq, event.description), (seq, text));
+    }
+    assert!(lab.store.verify_chain().await.expect("verified").ok);
+}
+
+#[tokio::test]
+async fn the_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Store::open(OpenOptions {
+        url: DatabaseUrl::parse("sqlite://foreman.db", dir.path()).expect("a URL"),
+        redactor: Arc::new(Redactor::default()),
+        clock: StoreClock::System,
+        read_only: false,
+    })
+    .await
+    .expect("a store");
+    store.append(vec![NewEvent::new(EventType::PlanCreated, "x")]).await.expect("written");
+    for name in ["foreman.db", "foreman.db-wal"] {
+        let file = dir.path().join(name).metadata().expect("there");
+        assert_eq!(file.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    store.close().await;
 }
 
 #[tokio::test]

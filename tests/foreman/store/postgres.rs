@@ -20,3 +20,16 @@ async fn the_writer_comes_back_after_its_connection_was_cut() {
     assert!(lab.store.verify_chain().await.expect("verified").ok);
     lab.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_is_the_servers() {
+    let Some(lab) = Lab::postgres().await else { return };
+    let store = lab.on_its_own_clock().await;
+    let event = vec![NewEvent::new(EventType::PlanCreated, "now")];
+    let written = store.append(event).await.expect("written");
+    let off = (chrono::Utc::now() - written[0].timestamp).abs();
+    assert!(off < chrono::TimeDelta::minutes(1), "{off}");
+    store.quota_used().await.expect("read");
+    store.close().await;
+    lab.finish().await;
+}
