@@ -1,4 +1,4 @@
-//! The store's conformance suite: every story on SQLite, and on PostgreSQL when TEST_DATABASE_URL
+//! The store's conformance suite: every story on SQLite, and on PostgreSQL when `TEST_DATABASE_URL`
 //! is set (`.ci/postgres.sh` starts one).
 
 mod chain;

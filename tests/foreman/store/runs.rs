@@ -126,7 +126,7 @@ async fn a_lease_is_taken_when_it_ran_out(lab: &Lab) {
     lab.set_clock(NOON + 59 * SECOND);
     assert!(claim().await.expect("asked").is_some());
     assert!(lab.store.renew(&mine).await.is_err());
-    assert_eq!(lab.store.resumable().await.expect("read"), [mine.run.clone()]);
+    assert_eq!(lab.store.resumable().await.expect("read"), std::slice::from_ref(&mine.run));
     end(&lab.store, &mine.run).await;
     assert_eq!(claim().await.expect("asked"), None);
     assert!(lab.store.resumable().await.expect("read").is_empty());
