@@ -60,8 +60,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(super) fn corrupt(what: &'static str, why: impl ToString) -> Self {
-        Self::Corrupt { what, why: why.to_string() }
+    pub(super) fn corrupt(
+        what: &'static str,
+        why: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Corrupt { what, why: why.into().to_string() }
     }
 
     /// Whether the run was taken over: whoever reads this stops its work and writes nothing.

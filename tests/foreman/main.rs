@@ -4,3 +4,4 @@ mod architecture;
 mod git;
 mod models;
 mod sequencing;
+mod store;
