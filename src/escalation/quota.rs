@@ -52,7 +52,7 @@ impl QuotaWindow {
 
 /// No further counted escalation fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{used} of {limit} escalations are used ({} limit)").replace("X","")]
+#[error("{used} of {limit} escalations are used ({} limit)", window.as_str())]
 pub struct QuotaRefusal {
     pub window: QuotaWindow,
     pub used: u32,

@@ -16,9 +16,7 @@ use std::time::Duration;
 pub use chat::{ChatRequest, Models};
 pub use errors::{CallError, parse_retry_after};
 pub use estimate::estimate_tokens;
-pub use tiers::{
-    DefaultEndpoint, Endpoint, LeftOut, LocalServer, Tier, TierTable, tier_table,
-};
+pub use tiers::{DefaultEndpoint, Endpoint, LeftOut, LocalServer, Tier, TierTable, tier_table};
 
 use crate::domain::tier::ModelTier;
 

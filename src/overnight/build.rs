@@ -202,11 +202,7 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
             Ok(None)
         }
         Admitted::Refused(refusal) => {
-            let text = format!(
-                "{} may not use {}: {refusal}",
-                worker.number(),
-                worker.state.tier
-            );
+            let text = format!("{} may not use {}: {refusal}", worker.number(), worker.state.tier);
             let event = worker
                 .event(EventType::ModelEscalationFailed, text.clone())
                 .severity(Severity::Medium)

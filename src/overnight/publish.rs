@@ -150,8 +150,7 @@ fn by_us(login: Option<&str>, author: Option<&str>) -> bool {
 }
 
 fn is_ours(worker: &Worker<'_>, pull: &Pull, login: Option<&str>) -> bool {
-    by_us(login, pull.author.as_deref())
-        && texts::has_marker(&pull.body, worker.number())
+    by_us(login, pull.author.as_deref()) && texts::has_marker(&pull.body, worker.number())
 }
 
 pub(super) async fn open_pull(worker: &mut Worker<'_>) -> Result<Came, EngineError> {

@@ -8,9 +8,7 @@ use sqlx::AnyConnection;
 use sqlx::Row as _;
 
 use super::changes::Fence;
-use super::money::{
-    Admission, Admitted, Refusal, Reserve, Reserved, Scope,
-};
+use super::money::{Admission, Admitted, Refusal, Reserve, Reserved, Scope};
 use super::tx::{self, Tx, number};
 use super::{Store, StoreError, apply};
 use crate::domain::ids::AttemptId;

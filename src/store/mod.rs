@@ -34,12 +34,12 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::escalation::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow};
 pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotency, NewRun};
 pub use error::StoreError;
 pub use lock::DataLock;
 pub use money::{
-    Admission, Admitted, Ceilings, RecoveredCalls, Refusal,
-    Reserve, Reserved, Scope, Settlement,
+    Admission, Admitted, Ceilings, RecoveredCalls, Refusal, Reserve, Reserved, Scope, Settlement,
 };
 pub use options::{DatabaseUrl, OpenOptions, StoreClock};
 pub use rows::{

@@ -1,10 +1,10 @@
 //! The ledger's words: what is asked of it and what it answers. The decisions are in `ledger.rs`.
 
-use crate::escalation::{QuotaLimits, QuotaRefusal};
 use crate::domain::call::{Answer, ErrorClass};
 use crate::domain::ids::{AttemptId, CallId, EscalationId, IssueNumber};
 use crate::domain::money::Usd;
 use crate::domain::tier::ModelTier;
+use crate::escalation::{QuotaLimits, QuotaRefusal};
 
 /// The money ceilings a call has to fit under; `None` is no ceiling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

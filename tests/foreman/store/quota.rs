@@ -3,7 +3,7 @@
 use foreman::domain::ids::{AttemptId, IssueNumber};
 use foreman::domain::run::RunStatus;
 use foreman::store::{
-    Admitted, Ceilings, Change, Fence, QuotaLimits, QuotaUsed, QuotaWindow, Reserved,
+    Admitted, Ceilings, Change, Fence, QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow, Reserved,
 };
 use futures_util::future::join_all;
 use serde_json::json;
@@ -51,7 +51,7 @@ async fn exactly_five_of_sixty_four_get_in(lab: &Lab) {
     for result in asked {
         match result.expect("no panic").expect("no error") {
             Admitted::Yes => yes += 1,
-            Admitted::Refused { window, used, limit } => {
+            Admitted::Refused(QuotaRefusal { window, used, limit }) => {
                 assert_eq!((window, used, limit), (QuotaWindow::Concurrent, 5, 5));
             }
         }
@@ -65,7 +65,7 @@ async fn exactly_five_of_sixty_four_get_in(lab: &Lab) {
 async fn windows_slide(lab: &Lab) {
     let fence = lab.night("o/r").await;
     let limits = QuotaLimits { daily: 3, hourly: 2, concurrent: 9 };
-    let refused = |window, used, limit| Admitted::Refused { window, used, limit };
+    let refused = |window, used, limit| Admitted::Refused(QuotaRefusal { window, used, limit });
     let steps = [
         (0, Admitted::Yes),
         (10 * SECOND, Admitted::Yes),
@@ -112,7 +112,10 @@ async fn exempt_work_is_not_counted(lab: &Lab) {
     assert_eq!(lab.store.admit(&fence, ask).await.expect("asked"), Admitted::Yes);
     assert_eq!(lab.store.quota_used().await.expect("read"), QuotaUsed::default());
     let asked = lab.store.admit(&fence, admission("b", nothing)).await.expect("asked");
-    assert!(matches!(asked, Admitted::Refused { window: QuotaWindow::Daily, .. }), "{asked:?}");
+    assert!(
+        matches!(asked, Admitted::Refused(QuotaRefusal { window: QuotaWindow::Daily, .. })),
+        "{asked:?}"
+    );
 }
 
 async fn a_clock_that_steps_back_opens_no_window(lab: &Lab) {
@@ -121,6 +124,9 @@ async fn a_clock_that_steps_back_opens_no_window(lab: &Lab) {
     assert_eq!(admit_and_use(lab, &fence, "a", limits).await, Admitted::Yes);
     lab.set_clock(NOON - 2 * HOUR);
     let again = admit_and_use(lab, &fence, "b", limits).await;
-    assert!(matches!(again, Admitted::Refused { window: QuotaWindow::Hourly, .. }), "{again:?}");
+    assert!(
+        matches!(again, Admitted::Refused(QuotaRefusal { window: QuotaWindow::Hourly, .. })),
+        "{again:?}"
+    );
     assert_eq!(lab.store.quota_used().await.expect("read").hourly, 1);
 }
