@@ -211,7 +211,7 @@ async fn make_plan(
 ) -> Result<Option<Board>, EngineError> {
     parts.failpoints.hit("plan.before");
     let gathered = tokio::select! {
-        gathered = planning::gather(parts, request, stop) => gathered,
+        gathered = planning::gather(parts, request) => gathered,
         () = stop.cancelled() => return Err(EngineError::Interrupted),
     };
     let gathered = match gathered {
@@ -303,11 +303,12 @@ async fn work_through(context: &Context<'_>) -> Result<Ended, EngineError> {
             clone_url: board.notes.clone_url.clone(),
         }
     };
-    let opened =
-        planning::open_mirror(context.parts, &context.request.repo, &repository, context.stop);
-    let mirror = match opened.await {
+    let opened = tokio::select! {
+        opened = planning::open_mirror(context.parts, &context.request.repo, &repository) => opened,
+        () = context.stop.cancelled() => return Err(EngineError::Interrupted),
+    };
+    let mirror = match opened {
         Ok(mirror) => mirror,
-        Err(_) if context.stop.is_cancelled() => return Err(EngineError::Interrupted),
         Err(PlanError::Store(error)) => return Err(error.into()),
         Err(error) => {
             return Ok(Ended::Failed(format!("the repository cannot be cloned: {error}")));

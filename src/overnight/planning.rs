@@ -86,7 +86,7 @@ pub(super) async fn report(parts: &Parts, request: &NightRequest) -> Result<Plan
     if !parts.github.has_credential() {
         return Err(PlanError::NoCredential);
     }
-    let gathered = gather(parts, request, &CancellationToken::new()).await?;
+    let gathered = gather(parts, request).await?;
     let chains = gathered.plan.issues.iter().map(|issue| DependencyChain {
         issue_number: issue.issue_number,
         depends_on: issue.depends_on.clone(),
@@ -108,11 +108,7 @@ pub(super) async fn report(parts: &Parts, request: &NightRequest) -> Result<Plan
 }
 
 /// Fetches, looks up what is named but not there, and plans.
-pub(super) async fn gather(
-    parts: &Parts,
-    request: &NightRequest,
-    cancel: &CancellationToken,
-) -> Result<Gathered, PlanError> {
+pub(super) async fn gather(parts: &Parts, request: &NightRequest) -> Result<Gathered, PlanError> {
     let repository = parts.github.repository(&request.repo).await?;
     let issues =
         intake::read_open_issues(&parts.github, &request.repo, &parts.settings.trust).await?;
@@ -128,7 +124,7 @@ pub(super) async fn gather(
         .map(|entry| (entry.issue, entry))
         .collect();
     let mut second =
-        SecondNight { parts, request, repository: &repository, login, history, base: None, cancel };
+        SecondNight { parts, request, repository: &repository, login, history, base: None };
     let mut open_pulls = BTreeMap::new();
     let mut looked_at = BTreeSet::new();
     // Whoever is left out makes room for the next: plan again until everybody who would be worked
@@ -243,7 +239,6 @@ struct SecondNight<'a> {
     history: BTreeMap<IssueNumber, IssueHistory>,
     /// The base's tip, once somebody needed it.
     base: Option<Option<String>>,
-    cancel: &'a CancellationToken,
 }
 
 impl SecondNight<'_> {
@@ -305,8 +300,7 @@ impl SecondNight<'_> {
 
     async fn base_unchanged(&mut self, issue: IssueNumber) -> Result<bool, PlanError> {
         if self.base.is_none() {
-            let mirror =
-                open_mirror(self.parts, &self.request.repo, self.repository, self.cancel).await?;
+            let mirror = open_mirror(self.parts, &self.request.repo, self.repository).await?;
             let tip = mirror.tip(&self.repository.default_branch).await?;
             self.base = Some(tip.map(|commit| commit.to_string()));
         }
@@ -340,13 +334,13 @@ fn was_the_issues_own_failure(code: ReasonCode) -> bool {
     matches!(code, ReasonCode::GateRefused | ReasonCode::BuilderFailed | ReasonCode::NoChange)
 }
 
-/// The repository's mirror, made or brought up to date.
+/// The repository's mirror, made or brought up to date. Dropping the future stops git; what is done
+/// through the mirror later is not cut off by a night's cancellation, so that no half push is left.
 pub(super) async fn open_mirror(
     parts: &Parts,
     repo: &RepoName,
     repository: &Repository,
-    cancel: &CancellationToken,
 ) -> Result<Mirror, PlanError> {
     let token = parts.github.token_for_git(repo).await?;
-    Ok(parts.git.mirror(repo, &repository.clone_url, token, cancel).await?)
+    Ok(parts.git.mirror(repo, &repository.clone_url, token, CancellationToken::new()).await?)
 }

@@ -183,7 +183,7 @@ pub(super) async fn open_pull(worker: &mut Worker<'_>) -> Result<Came, EngineErr
         };
         let opened = match found {
             Some(pull) => Ok(pull),
-            None => github.open_pull(repo, new.clone()).await,
+            None => github.open_pull(repo, &new).await,
         };
         match opened {
             Ok(pull) => {
@@ -294,9 +294,7 @@ async fn upsert_comment(worker: &Worker<'_>, body: &str) -> Result<String, GitHu
     });
     match ours {
         Some(comment) if comment.body == body => Ok(comment.html_url),
-        Some(comment) => {
-            Ok(github.update_comment(repo, worker.number(), comment.id, body).await?.html_url)
-        }
+        Some(comment) => Ok(github.update_comment(repo, comment.id, body).await?.html_url),
         None => Ok(github.create_comment(repo, worker.number(), body).await?.html_url),
     }
 }
