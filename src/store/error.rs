@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::domain::ids::{CallId, RunId};
+use crate::domain::ids::{CallId, IssueNumber, RunId};
 
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,8 @@ pub enum StoreError {
     UnknownCall(CallId),
     #[error("run {0} is not known")]
     UnknownRun(RunId),
+    #[error("run {run} has no row for issue {issue}")]
+    UnknownIssue { run: RunId, issue: IssueNumber },
     #[error("`{0}` is not a cursor of this list")]
     BadCursor(String),
     #[error(

@@ -26,7 +26,10 @@ async fn a_second_opening_finds_everything(lab: &Lab) {
     let seen: Vec<_> = events.iter().map(|e| (e.seq, e.description.as_str())).collect();
     assert_eq!(seen, [(2, "two"), (1, "one")]);
     second.ping().await.expect("alive");
+    let clone = second.clone();
     second.close().await;
+    let late = clone.append(vec![NewEvent::new(EventType::PlanCreated, "three")]).await;
+    assert!(matches!(late, Err(StoreError::Closed)), "{late:?}");
 }
 
 async fn a_newer_schema_is_refused(lab: &Lab) {

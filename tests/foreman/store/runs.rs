@@ -104,6 +104,13 @@ async fn who_lost_the_run_writes_nothing(lab: &Lab) {
     // The right epoch with another owner's name is no right either.
     let forged = Fence { owner: "me".to_owned(), ..new.clone() };
     assert!(lab.store.apply(&forged, change()).await.is_err());
+    // Nor is an earlier epoch of the same owner: it may have claimed its run twice.
+    let stale = Fence { epoch: old.epoch, ..new.clone() };
+    assert!(lab.store.apply(&stale, change()).await.is_err());
+    assert!(lab.store.renew(&stale).await.is_err());
+    let digest = Change::IssueDigest { issue: IssueNumber(1), digest: "d".to_owned() };
+    let nowhere = lab.store.apply(&new, vec![note("unwritten"), digest]).await;
+    assert!(matches!(nowhere, Err(StoreError::UnknownIssue { .. })), "{nowhere:?}");
 
     assert!(lab.store.events(EventQuery::default()).await.expect("read").is_empty());
     assert!(lab.store.night(&old.run).await.expect("read").expect("there").notes.is_null());
