@@ -23,11 +23,10 @@ async fn the_token_opens_the_repository_and_is_never_shown() {
     let git_handle = starter(&data);
     let cancel = CancellationToken::new();
 
-    let error = git_handle.mirror(&repo(), &url, None, cancel.clone()).await.err().expect("closed");
+    let error = git_handle.mirror(&repo(), &url, None, cancel.clone()).await.expect_err("closed");
     assert!(matches!(error, GitError::AuthRefused { .. }), "{error}");
     let wrong = Some(SecretString::from("ghp_wrong-token"));
-    let error =
-        git_handle.mirror(&repo(), &url, wrong, cancel.clone()).await.err().expect("closed");
+    let error = git_handle.mirror(&repo(), &url, wrong, cancel.clone()).await.expect_err("closed");
     assert!(matches!(error, GitError::AuthRefused { .. }), "{error}");
     assert!(!format!("{error} {error:?}").contains("ghp_wrong"), "{error:?}");
 
@@ -47,7 +46,7 @@ async fn the_token_opens_the_repository_and_is_never_shown() {
     let missing = format!("http://{}/nowhere.git", server.address);
     let other = "acme/other".parse().expect("valid");
     let error = git_handle.mirror(&other, &missing, token(), cancel.clone()).await;
-    let error = error.err().expect("not there");
+    let error = error.expect_err("not there");
     assert!(matches!(error, GitError::RepositoryMissing { .. }), "{error}");
 
     let seen = server.seen.lock().expect("not poisoned");
@@ -76,7 +75,7 @@ async fn a_redirect_elsewhere_does_not_get_the_token() {
     let git_handle = starter(&place.dir.path().join("data-http"));
     let url = format!("http://{}/moved/origin.git", server.address);
     let error = git_handle.mirror(&repo(), &url, token(), CancellationToken::new()).await;
-    let error = error.err().expect("refused elsewhere");
+    let error = error.expect_err("refused elsewhere");
     assert!(matches!(error, GitError::AuthRefused { .. }), "{error}");
     let seen = server.seen.lock().expect("not poisoned");
     assert!(
@@ -93,7 +92,7 @@ async fn a_host_that_does_not_answer_is_told_from_a_refusal() {
     drop(closed);
     let url = format!("http://{address}/o/r.git");
     let mirror = place.git.mirror(&repo(), &url, token(), CancellationToken::new()).await;
-    let error = mirror.err().expect("nobody there");
+    let error = mirror.expect_err("nobody there");
     assert!(matches!(error, GitError::Network { .. }) && error.is_transient(), "{error}");
 
     let cancel = CancellationToken::new();
