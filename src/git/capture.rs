@@ -230,7 +230,7 @@ fn scan(root: &Path) -> Result<Found, GitError> {
             } else if kind.is_dir() {
                 todo.push(path);
             } else if kind.is_symlink() {
-                if name.eq_ignore_ascii_case(".gitmodules") {
+                if folder.as_os_str().is_empty() && name.eq_ignore_ascii_case(".gitmodules") {
                     found.linked_modules.push(path);
                 }
             } else if !kind.is_file() {

@@ -18,7 +18,7 @@ use crate::domain::ids::{CommitId, RepoName};
 const SCRATCH: &str = "foreman-tmp";
 
 /// Loose objects beyond which a mirror is packed: some nights' captures. Git's own measure is 6,700.
-const MOST_LOOSE: usize = 2_000;
+const MOST_LOOSE: usize = 1_000;
 
 /// Digits in the file name of a loose object; two more name its folder.
 const OBJECT_NAME: usize = 38;

@@ -186,6 +186,35 @@ async fn nested_repositories_and_gitlinks_are_refused() {
 }
 
 #[tokio::test]
+async fn a_submodule_of_the_base_stays_as_it_is() {
+    let place = Place::new().await;
+    let seed = place.dir.path().join("seed");
+    let id = place.base.as_str();
+    git(&seed, &["update-index", "--add", "--cacheinfo", &format!("160000,{id},sub/module")]);
+    git(&seed, &["commit", "--quiet", "--message", "submodule"]);
+    git(&seed, &["push", "--quiet", "../origin.git", "main"]);
+    place.mirror.fetch().await.expect("fetched");
+    let base = place.mirror.tip("main").await.expect("read").expect("there");
+    let dir = place.dir.path().join("work/a");
+    place.mirror.checkout(&base, &dir, None).await.expect("checked out");
+    let captured = place.mirror.capture(&dir, &base).await.expect("captured");
+    assert_eq!(captured.changes, []);
+
+    // Another commit in its place is a gitlink of the builder's.
+    write(&dir, "sub/module/file", "x");
+    git(&dir.join("sub/module"), &["init", "--quiet"]);
+    git(&dir.join("sub/module"), &["add", "--all"]);
+    git(&dir.join("sub/module"), &["commit", "--quiet", "--message", "mine"]);
+    let error = place.mirror.capture(&dir, &base).await.expect_err("refused");
+    assert!(error.to_string().contains("`sub/module/.git`"), "{error}");
+
+    std::fs::remove_dir_all(dir.join("sub")).expect("removed");
+    let captured = place.mirror.capture(&dir, &base).await.expect("captured");
+    assert_eq!(captured.changes.len(), 1, "its removal is seen: {:?}", captured.changes);
+    assert_eq!(captured.changes[0].status, FileStatus::Deleted);
+}
+
+#[tokio::test]
 async fn links_may_lead_inside_and_nowhere_else() {
     let place = Place::new().await;
     let dir = place.workspace("a").await;
