@@ -68,6 +68,33 @@ async fn the_token_opens_the_repository_and_is_never_shown() {
     assert!(!config.contains("http"), "{config}");
 }
 
+/// Someone pushes after we looked at the branch and before git did: only the lease can tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_race_is_lost_by_the_lease_and_not_won_by_force() {
+    let place = Place::new().await;
+    let theirs = place.someone_commits("theirs", "theirs.txt", "theirs\n");
+    let first = place.our_commit("a.txt", "first\n").await;
+    let second = place.our_commit("a.txt", "second\n").await;
+    let origin = place.origin();
+    git(&origin, &["config", "http.receivepack", "true"]);
+    let server = GitServer::start(place.dir.path().to_owned(), TOKEN).await;
+    let url = format!("http://{}/origin.git", server.address);
+    // The same data folder: our commits are in its mirror.
+    let mirror = place.git.mirror(&repo(), &url, token(), CancellationToken::new()).await;
+    let mirror = mirror.expect("open");
+    for (branch, expected) in [("foreman/issue-1", None), ("foreman/issue-2", Some(&first))] {
+        if expected.is_some() {
+            assert_eq!(mirror.push(&first, branch, None).await.expect("pushed"), Push::Done);
+        }
+        let (origin, name, id) = (origin.clone(), format!("refs/heads/{branch}"), theirs.clone());
+        let deed = move || drop(git(&origin, &["update-ref", &name, id.as_str()]));
+        *server.before_push.lock().expect("not poisoned") = Some(Box::new(deed));
+        let push = mirror.push(&second, branch, expected).await.expect("looked again");
+        assert_eq!(push, Push::Taken(theirs.clone()));
+        assert_eq!(mirror.remote_tip(branch).await.expect("read"), Some(theirs.clone()));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_elsewhere_does_not_get_the_token() {
     let place = Place::new().await;
