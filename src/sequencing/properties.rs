@@ -146,6 +146,7 @@ proptest! {
             night.pre_skips.insert(IssueNumber(number), skip);
         }
         let plan = night.plan();
+        prop_assert_eq!(plan.issues.len(), night.issues.len());
         let mut progress = BTreeMap::new();
         let mut walked = Vec::new();
         let ready_at_start = next_ready(&plan, &progress, night.mode, &night.order);
