@@ -113,8 +113,9 @@ impl Scan<'_> {
                 continue;
             }
             let rest = &line.text[phrase.end()..];
-            let (lead, colon) =
-                LEAD.captures(rest).map_or((0, false), |c| (c[0].len(), c.name("colon").is_some()));
+            let (lead, colon) = LEAD
+                .captures(head(rest))
+                .map_or((0, false), |c| (c[0].len(), c.name("colon").is_some()));
             let (list, used) = self.references(&rest[lead..]);
             let end = phrase.end() + lead + used;
             if !list.is_empty() {
@@ -190,7 +191,7 @@ impl Scan<'_> {
             list.extend(target);
             at += length;
             used = at;
-            let gap = BETWEEN.find(&text[at..]).map_or(0, |gap| gap.end());
+            let gap = BETWEEN.find(head(&text[at..])).map_or(0, |gap| gap.end());
             if gap == 0 {
                 break;
             }
@@ -201,7 +202,7 @@ impl Scan<'_> {
 
     /// The reference that a text starts with; `Some((None, _))` for one that can't be ours.
     fn reference(&self, text: &str) -> Option<(Option<Target>, usize)> {
-        let found = REFERENCE.captures(text)?;
+        let found = REFERENCE.captures(head(text))?;
         let length = found[0].len();
         if text[length..].starts_with(|next: char| next.is_alphanumeric() || next == '_') {
             return None;
@@ -241,6 +242,20 @@ struct Target {
     number: IssueNumber,
 }
 
+/// As much of a text as one reference, with its note, can take, in bytes: a body of nothing but
+/// references is read in linear time.
+const WINDOW: usize = 512;
+
+fn head(text: &str) -> &str {
+    let ends = (0..=WINDOW.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    &text[..ends.unwrap_or(0)]
+}
+
+fn tail(text: &str) -> &str {
+    let starts = text.len().saturating_sub(WINDOW)..=text.len();
+    &text[starts.into_iter().find(|at| text.is_char_boundary(*at)).unwrap_or(0)..]
+}
+
 /// Nothing but separators and full stops.
 fn is_bare(text: &str) -> bool {
     let joined = text.to_ascii_lowercase().replace("and", "");
@@ -250,7 +265,7 @@ fn is_bare(text: &str) -> bool {
 /// Whether the clause before a phrase denies it: `not after`, `no longer depends on`, `isn't
 /// blocked by`; but not `can't start until after`.
 fn is_negated(before: &str) -> bool {
-    let clause = before.rsplit(['.', ',', ';', ':', '!', '?', '(', ')']).next().unwrap_or("");
+    let clause = tail(before).rsplit(['.', ',', ';', ':', '!', '?', '(', ')']).next().unwrap_or("");
     for word in clause.split_whitespace().rev().take(NEGATION_WORDS) {
         let word = word.to_ascii_lowercase().replace('’', "'");
         match word.as_str() {

@@ -68,7 +68,8 @@ pub(super) fn standing(number: IssueNumber, progress: Progress, mode: Dependency
             }
         },
         Progress::Succeeded | Progress::OpenPullRequest => unmerged(),
-        Progress::Skipped(ReasonCode::OpenPullRequest) => unmerged(),
+        // A dry run goes on as if the work had passed.
+        Progress::Skipped(ReasonCode::OpenPullRequest | ReasonCode::DryRun) => unmerged(),
         Progress::Skipped(ReasonCode::Cycle) => {
             never(Hindrance::Cycle, "which is in a dependency cycle")
         }

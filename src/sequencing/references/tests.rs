@@ -133,3 +133,22 @@ fn the_title_counts_and_the_words_are_kept() {
     ];
     assert_eq!(found, expected.map(|(number, phrase)| (number, phrase.to_owned())));
 }
+
+#[test]
+fn lines_may_end_as_on_windows() {
+    names("Depends on:\r\n- #2\r\n- [ ] #3\r\n\r\nAfter #4\r\n", &["#2", "#3", "#4"]);
+    names("### Blocked by\r\n\r\n#2, #3\r\n\r\n### Other\r\n\r\n#4", &["#2", "#3"]);
+}
+
+#[test]
+fn a_body_as_long_as_github_allows_is_read_at_once() {
+    let many: String = (2..9_000).map(|number| format!("#{number}, ")).collect();
+    assert_eq!(found(&format!("Depends on {many}")).len(), 8_998);
+    let listed: String = (2..7_000).map(|number| format!("- #{number}\n")).collect();
+    assert_eq!(found(&format!("Depends on:\n{listed}")).len(), 6_998);
+    names(&"after ".repeat(10_000), &[]);
+    names(&"depends on (".repeat(5_000), &[]);
+    names(&"> - ".repeat(15_000), &[]);
+    names(&"<b <code> `".repeat(5_000), &[]);
+    names(&"Depends on ü".repeat(5_000), &[]);
+}
