@@ -109,38 +109,32 @@ impl Scan<'_> {
             self.open = self.below(open, line);
         }
         for phrase in PHRASE.find_iter(&line.text) {
-            if is_negated(&line.text[..phrase.start()]) {
-                continue;
-            }
-            let rest = &line.text[phrase.end()..];
+            let (before, rest) = (&line.text[..phrase.start()], &line.text[phrase.end()..]);
             let (lead, colon) = LEAD
                 .captures(head(rest))
                 .map_or((0, false), |c| (c[0].len(), c.name("colon").is_some()));
             let (list, used) = self.references(&rest[lead..]);
-            let end = phrase.end() + lead + used;
-            if !list.is_empty() {
-                let words = &line.text[phrase.start()..end];
-                self.keep(words, &list);
-                if TRAILING.is_match(&line.text[end..]) && is_bare(&line.text[end..]) {
-                    self.open = Some(Open {
-                        phrase: phrase.as_str().to_owned(),
-                        at: line.kind,
-                        depth: None,
-                        fresh: true,
-                        broken: true,
-                    });
-                }
-            } else if rest[lead..].is_empty() {
-                let starts = !line.text[..phrase.start()].contains(char::is_alphabetic);
-                if colon || starts || line.kind == LineKind::Heading {
-                    self.open = Some(Open {
-                        phrase: line.text[phrase.start()..].trim_end().to_owned(),
-                        at: line.kind,
-                        depth: None,
-                        fresh: true,
-                        broken: false,
-                    });
-                }
+            let (words, rest) = line.text[phrase.start()..].split_at(phrase.len() + lead + used);
+            let is_found = !list.is_empty();
+            let is_bare_phrase = used == 0 && rest.is_empty();
+            if !(is_found || is_bare_phrase) || is_negated(before) {
+                continue;
+            }
+            self.keep(words, &list);
+            let opens = if is_found {
+                is_broken_off(rest)
+            } else {
+                let starts = !before.contains(char::is_alphabetic);
+                colon || starts || line.kind == LineKind::Heading
+            };
+            if opens {
+                self.open = Some(Open {
+                    phrase: if is_found { phrase.as_str() } else { words.trim_end() }.to_owned(),
+                    at: line.kind,
+                    depth: None,
+                    fresh: true,
+                    broken: is_found,
+                });
             }
         }
     }
@@ -155,7 +149,7 @@ impl Scan<'_> {
         let rest = &text[used..];
         if open.broken {
             self.keep(&format!("{} {}", open.phrase, &text[..used]), &list);
-            return (!list.is_empty() && TRAILING.is_match(rest) && is_bare(rest)).then_some(open);
+            return (!list.is_empty() && is_broken_off(rest)).then_some(open);
         }
         match line.kind {
             LineKind::Item(depth) if !(line.continued && line.kind == open.at) => {
@@ -258,8 +252,13 @@ fn tail(text: &str) -> &str {
 
 /// Nothing but separators and full stops.
 fn is_bare(text: &str) -> bool {
-    let joined = text.to_ascii_lowercase().replace("and", "");
-    !joined.contains(char::is_alphanumeric)
+    let mut words = text.split(|c: char| !c.is_alphanumeric());
+    words.all(|word| word.is_empty() || word.eq_ignore_ascii_case("and"))
+}
+
+/// Whether a list of references goes on in the next line.
+fn is_broken_off(rest: &str) -> bool {
+    is_bare(rest) && TRAILING.is_match(rest)
 }
 
 /// Whether the clause before a phrase denies it: `not after`, `no longer depends on`, `isn't

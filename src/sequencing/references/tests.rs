@@ -49,6 +49,7 @@ fn other_repositories_and_addresses() {
     names("Requires: <https://github.com/x/y/issues/2>, #3", &["x/y#2", "#3"]);
     names("Requires https://forge.example/acme/app/issues/2.", &["#2"]);
     names("Requires https://elsewhere.example/acme/app/issues/2, #3", &["#3"]);
+    names("Requires https://elsewhere.example/acme/app/issues/2\n- #3", &[]);
     names("After [the parser](https://github.com/acme/app/pull/2)", &["#2"]);
     names("After [#2](https://github.com/acme/app/issues/2), [#3](#x)", &["#2", "#3"]);
 }
@@ -147,6 +148,7 @@ fn a_body_as_long_as_github_allows_is_read_at_once() {
     let listed: String = (2..7_000).map(|number| format!("- #{number}\n")).collect();
     assert_eq!(found(&format!("Depends on:\n{listed}")).len(), 6_998);
     names(&"after ".repeat(10_000), &[]);
+    names(&"after #2 ".repeat(7_000), &["#2"]);
     names(&"depends on (".repeat(5_000), &[]);
     names(&"> - ".repeat(15_000), &[]);
     names(&"<b <code> `".repeat(5_000), &[]);
