@@ -5,8 +5,8 @@
 //! touches I/O, the clock or GitHub: the state of issues elsewhere, and `now`, are arguments.
 //!
 //! Reading order: `markdown` (what of a text counts), `classify`, `complexity`, `references`
-//! (dependencies from text), `graph` (all edges together), `readiness` (the one answer), `order`,
-//! `plan` (puts it together).
+//! (dependencies from text), `graph` (all edges together), `standing` (what a blocker means),
+//! `readiness` (the one answer), `order`, `plan` (puts it together).
 
 mod classify;
 mod complexity;
@@ -18,6 +18,7 @@ mod plan;
 mod properties;
 mod readiness;
 mod references;
+mod standing;
 #[cfg(test)]
 mod testing;
 

@@ -59,11 +59,7 @@ impl std::fmt::Display for Kill {
 
 /// Two issues, one stacked on the other: every kind of effect happens, most of them twice.
 async fn town() -> Town {
-    Town::new(
-        script(good_work),
-        vec![issue("First"), issue("Second").body("Depends on #1")],
-    )
-    .await
+    Town::new(script(good_work), vec![issue("First"), issue("Second").body("Depends on #1")]).await
 }
 
 fn expected_changes() -> Vec<String> {
@@ -134,7 +130,10 @@ async fn judge(town: &Town, id: &str, run: &Value, server: &Server) -> Result<()
     // Each request has its row; a row without a request is one that was killed before sending.
     let lost = calls.len().checked_sub(requests);
     if open > 0 || unknown > 1 || lost.is_none_or(|lost| lost > 1) {
-        return wrong("calls", format!("{} rows, {requests} requests, {unknown} unknown", calls.len()));
+        return wrong(
+            "calls",
+            format!("{} rows, {requests} requests, {unknown} unknown", calls.len()),
+        );
     }
     let booked: i64 = calls.iter().map(|call| call.cost.nanos()).sum();
     let shown = run["costUsd"].as_f64().unwrap_or_default();
@@ -180,9 +179,10 @@ async fn main() {
         .collect();
     if arguments.only.is_none() {
         let longest = u64::try_from(LONGEST_LIFE.as_millis()).unwrap_or(u64::MAX);
-        kills.extend((0..arguments.rounds).map(|_| {
-            Kill::After(Duration::from_millis(random.random_range(0..longest)))
-        }));
+        kills.extend(
+            (0..arguments.rounds)
+                .map(|_| Kill::After(Duration::from_millis(random.random_range(0..longest)))),
+        );
     }
     let (mut passed, mut failed) = (0, 0);
     for kill in &kills {

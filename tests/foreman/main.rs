@@ -1,10 +1,10 @@
 //! The one integration-test binary: a file per story.
 
 mod architecture;
-mod night;
-mod recovery;
-mod support;
 mod git;
 mod models;
+mod night;
+mod recovery;
 mod sequencing;
 mod store;
+mod support;

@@ -85,7 +85,14 @@ async fn a_refused_change_is_repaired_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dishonest_change_opens_nothing() {
     let town = Town::new(
-        script(|input| acts(input, vec![run_command("rm checks/base.sh && echo hi > note.txt && echo true > checks/other.sh")])),
+        script(|input| {
+            acts(
+                input,
+                vec![run_command(
+                    "rm checks/base.sh && echo hi > note.txt && echo true > checks/other.sh",
+                )],
+            )
+        }),
         vec![issue("Make the checks pass")],
     )
     .await;

@@ -68,8 +68,7 @@ async fn a_cancelled_night_says_so_and_stays_cancelled() {
     let server = town.serve().await;
     let id = server.begin(&body()).await;
     was_asked.clone().wait_for(|asked| *asked).await.expect("the model is asked");
-    let answer =
-        server.post(&format!("/api/foreman/overnight/runs/{id}/cancel"), &json!({})).await;
+    let answer = server.post(&format!("/api/foreman/overnight/runs/{id}/cancel"), &json!({})).await;
     assert!((200..300).contains(&answer.status), "{}", answer.text);
     let run = server.ended(&id).await;
     assert_eq!(run["status"], "cancelled", "{run:#}");

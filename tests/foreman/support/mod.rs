@@ -67,9 +67,7 @@ pub fn good_work(input: &ScriptInput) -> Reply {
     )
 }
 
-pub fn script(
-    answer: impl Fn(&ScriptInput) -> Reply + Send + Sync + 'static,
-) -> Script {
+pub fn script(answer: impl Fn(&ScriptInput) -> Reply + Send + Sync + 'static) -> Script {
     Arc::new(answer)
 }
 
@@ -153,12 +151,8 @@ impl Town {
 
     /// Head, base and title of each pull request.
     pub fn pulls(&self) -> Vec<(String, String)> {
-        let mut pulls: Vec<(String, String)> = self
-            .github
-            .pulls(&repo())
-            .into_iter()
-            .map(|pull| (pull.head, pull.base))
-            .collect();
+        let mut pulls: Vec<(String, String)> =
+            self.github.pulls(&repo()).into_iter().map(|pull| (pull.head, pull.base)).collect();
         pulls.sort();
         pulls
     }

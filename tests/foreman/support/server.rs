@@ -41,7 +41,10 @@ impl Server {
     }
 
     /// Starts it where it is expected to stop by itself; its exit code and standard error.
-    pub async fn start_and_fail(env: &BTreeMap<String, String>, cwd: &Path) -> (Option<i32>, String) {
+    pub async fn start_and_fail(
+        env: &BTreeMap<String, String>,
+        cwd: &Path,
+    ) -> (Option<i32>, String) {
         let (mut child, log, address) = spawn(env, cwd).await;
         assert!(address.is_none(), "it started although it should not have");
         let status = child.wait().await.expect("it ends");
@@ -117,7 +120,9 @@ impl Server {
     pub async fn died(&mut self) {
         tokio::time::timeout(PATIENCE, self.child.wait())
             .await
-            .unwrap_or_else(|_| panic!("it did not die:\n{}", self.log.lock().expect("log").join("\n")))
+            .unwrap_or_else(|_| {
+                panic!("it did not die:\n{}", self.log.lock().expect("log").join("\n"))
+            })
             .expect("a status");
     }
 
