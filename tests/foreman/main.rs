@@ -1,2 +1,2 @@
 //! The one integration-test binary: a file per story.
-
+mod git;
