@@ -1,2 +1,5 @@
 //! The one integration-test binary: a file per story.
+
 mod git;
+mod process;
+mod sandbox;
