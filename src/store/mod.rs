@@ -1,1 +1,142 @@
 //! Every SQL statement of Foreman, on SQLite and PostgreSQL alike.
+//!
+//! Owns the durable facts: runs, attempts, effects, the ledger of escalations and calls, and the
+//! chained event log. All writes go through one task (`writer.rs`), each closure in a savepoint of
+//! a transaction that first updates the lock row (`tx.rs`); reads go to a pool and never wait for
+//! it. Never decides what a night does next, and never holds a transaction across anything but SQL.
+
+mod apply;
+mod chain;
+mod changes;
+mod connect;
+mod error;
+mod escalation_fold;
+mod events;
+mod fold;
+mod ledger;
+mod lock;
+mod migrate;
+mod money;
+mod options;
+mod read;
+mod rows;
+mod runs;
+mod settle;
+mod tx;
+mod writer;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use sqlx::AnyPool;
+use sqlx::Connection as _;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotency, NewRun};
+pub use error::StoreError;
+pub use lock::DataLock;
+pub use money::{
+    Admission, Admitted, Ceilings, QuotaLimits, QuotaUsed, QuotaWindow, RecoveredCalls, Refusal,
+    Reserve, Reserved, Scope, Settlement,
+};
+pub use options::{DatabaseUrl, OpenOptions, StoreClock};
+pub use rows::{
+    AttemptRow, AttemptStatus, CallRow, CallStatus, ChainReport, EffectRow, EventQuery, EventStats,
+    FirstBad, IssueHistory, Night, RunFilter, ToolRow,
+};
+
+use crate::domain::event::GovernanceEvent;
+use tx::Tx;
+use writer::Writer;
+
+/// Events that a slow listener may lag behind before it misses some (it reads them back then).
+const EVENT_BACKLOG: usize = 1_024;
+
+/// The store of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// `None` when opened for reading only.
+    writer: Option<Writer>,
+    pool: AnyPool,
+    events: broadcast::Sender<GovernanceEvent>,
+    clock: StoreClock,
+    postgres: bool,
+    closing: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Connects, brings the schema to our version and starts the writer.
+    pub async fn open(options: OpenOptions) -> Result<Self, StoreError> {
+        let OpenOptions { url, redactor, clock, read_only } = options;
+        let postgres = url.is_postgres();
+        if let DatabaseUrl::Sqlite(path) = &url {
+            if read_only && !path.exists() {
+                return Err(StoreError::NoDatabase(path.clone()));
+            }
+            if let Some(folder) = path.parent().filter(|_| !read_only) {
+                std::fs::create_dir_all(folder).map_err(|source| StoreError::DataFolder {
+                    folder: folder.to_owned(),
+                    source,
+                })?;
+            }
+        }
+        let (events, _) = broadcast::channel(EVENT_BACKLOG);
+        let closing = CancellationToken::new();
+        let mut connection = connect::writer(&url, !read_only)
+            .await
+            .map_err(|source| StoreError::Open { what: url.to_string(), source })?;
+        let (writer, task) = if read_only {
+            migrate::check(&mut connection).await?;
+            connection.close().await?;
+            (None, None)
+        } else {
+            migrate::migrate(&mut connection, postgres).await?;
+            let tx = Tx::new(connection, redactor, clock.clone(), postgres);
+            let (writer, task) = Writer::start(tx, url.clone(), events.clone(), closing.clone());
+            (Some(writer), Some(task))
+        };
+        let pool = connect::readers(&url).await?;
+        let task = Mutex::new(task);
+        let inner = Inner { writer, pool, events, clock, postgres, closing, task };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Ends the writer after what is queued, for every clone of this store.
+    pub async fn close(self) {
+        self.inner.closing.cancel();
+        let task = self.inner.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the writer of the database ended badly");
+        }
+        self.inner.pool.close().await;
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let mut connection = self.inner.pool.acquire().await?;
+        Ok(connection.ping().await?)
+    }
+
+    /// Every event from now on, after its commit. Who lags reads on with `events(after_seq)`.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<GovernanceEvent> {
+        self.inner.events.subscribe()
+    }
+
+    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        self.inner.writer.as_ref().ok_or(StoreError::ReadOnly)?.write(work).await
+    }
+}

@@ -1,5 +1,3 @@
 //! The one integration-test binary: a file per story.
 
 mod git;
-mod process;
-mod sandbox;

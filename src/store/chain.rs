@@ -1,0 +1,122 @@
+//! Verifying the event log: every row read again, its hash computed again from what is stored.
+//!
+//! Reads raw text, so that a row that no longer parses is told of like any other forgery.
+
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use super::rows::{ChainReport, FirstBad};
+use super::{Store, StoreError};
+use crate::domain::event::{Canonical, GENESIS_HASH};
+use crate::domain::time::from_micros;
+
+/// Rows in memory at once.
+const PAGE: i64 = 1_000;
+
+impl Store {
+    /// Reads the whole log in pages and reports the first event that is not what was written, a
+    /// missing one included.
+    pub async fn verify_chain(&self) -> Result<ChainReport, StoreError> {
+        let mut connection = self.inner.pool.acquire().await?;
+        // The last event first and the head after it: what is written meanwhile only moves the
+        // head on, so an event beyond it was not written by us.
+        let last = sqlx::query("SELECT CAST(COALESCE(MAX(seq), 0) AS BIGINT) FROM events")
+            .fetch_one(&mut *connection)
+            .await?
+            .try_get::<i64, _>(0)?;
+        let head = sqlx::query("SELECT seq, hash FROM log_head WHERE id = 1")
+            .fetch_one(&mut *connection)
+            .await?;
+        let (head_seq, head_hash): (i64, String) = (head.try_get(0)?, head.try_get(1)?);
+        let mut chain = Chain { seq: 0, hash: GENESIS_HASH.to_owned() };
+        let mut bad = None;
+        'pages: while chain.seq < head_seq {
+            let rows = sqlx::query(
+                "SELECT seq, id, at, type, severity, run_id, issue, description, metadata, \
+                 prev_hash, hash FROM events WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3",
+            )
+            .bind(chain.seq)
+            .bind(head_seq)
+            .bind(PAGE)
+            .fetch_all(&mut *connection)
+            .await?;
+            if rows.is_empty() {
+                bad = Some(missing(chain.seq + 1));
+                break;
+            }
+            for row in &rows {
+                bad = chain.follow(row)?;
+                if bad.is_some() {
+                    break 'pages;
+                }
+            }
+        }
+        if bad.is_none() && chain.hash != head_hash {
+            bad = Some(FirstBad {
+                seq: head_seq,
+                id: None,
+                reason: "the log's head does not name the last event's hash".to_owned(),
+            });
+        }
+        if bad.is_none() && last > head_seq {
+            bad = Some(FirstBad {
+                seq: head_seq + 1,
+                id: None,
+                reason: "there are events beyond the log's head".to_owned(),
+            });
+        }
+        let events = chain.seq.unsigned_abs();
+        Ok(ChainReport { ok: bad.is_none(), events, first_bad: bad })
+    }
+}
+
+/// The last event found good.
+struct Chain {
+    seq: i64,
+    hash: String,
+}
+
+impl Chain {
+    fn follow(&mut self, row: &AnyRow) -> Result<Option<FirstBad>, StoreError> {
+        let seq: i64 = row.try_get(0)?;
+        if seq != self.seq + 1 {
+            return Ok(Some(missing(self.seq + 1)));
+        }
+        let id: String = row.try_get(1)?;
+        let kind: String = row.try_get(3)?;
+        let severity: String = row.try_get(4)?;
+        let run: Option<String> = row.try_get(5)?;
+        let issue: Option<i64> = row.try_get(6)?;
+        let description: String = row.try_get(7)?;
+        let metadata: String = row.try_get(8)?;
+        let previous: String = row.try_get(9)?;
+        let stored: String = row.try_get(10)?;
+        let bad = |reason: &str| {
+            Ok(Some(FirstBad { seq, id: Some(id.clone()), reason: reason.to_owned() }))
+        };
+        if previous != self.hash {
+            return bad("it does not follow the event before it");
+        }
+        let hash = Canonical {
+            seq,
+            id: &id,
+            at: from_micros(row.try_get(2)?),
+            kind: &kind,
+            severity: &severity,
+            run: run.as_deref(),
+            issue: issue.map(i64::unsigned_abs),
+            description: &description,
+            metadata: &metadata,
+        }
+        .hash(&previous);
+        if hash != stored {
+            return bad("its contents do not have its hash");
+        }
+        *self = Self { seq, hash };
+        Ok(None)
+    }
+}
+
+fn missing(seq: i64) -> FirstBad {
+    FirstBad { seq, id: None, reason: format!("event {seq} is missing") }
+}

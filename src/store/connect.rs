@@ -1,0 +1,57 @@
+//! Opening connections: the writer's one and the readers' pool, with each database's settings.
+//!
+//! The only place, with `migrate.rs` and the transaction's first lines, that knows which database
+//! it is.
+
+use std::time::Duration;
+
+use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyConnection, AnyPool};
+use sqlx::{Connection as _, Executor as _};
+
+use super::StoreError;
+use super::options::DatabaseUrl;
+
+/// Readers at once; they never wait for the writer (WAL, MVCC), only for one another.
+const READERS: u32 = 4;
+
+/// How long a reader waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// WAL lets readers go on while one writes; FULL keeps a commit across a power cut; the busy
+/// timeout covers a second process on the same file (a reading command).
+const SQLITE_WRITER: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000; PRAGMA recursive_triggers = ON;";
+
+const SQLITE_READER: &str =
+    "PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;";
+
+const POSTGRES_READER: &str = "SET default_transaction_read_only = on";
+
+/// The writer's connection. `create` makes a SQLite file that is not there.
+pub(super) async fn writer(url: &DatabaseUrl, create: bool) -> Result<AnyConnection, sqlx::Error> {
+    sqlx::any::install_default_drivers();
+    let mut connection = AnyConnection::connect(&url.connect_url(create)).await?;
+    if !url.is_postgres() {
+        connection.execute(sqlx::raw_sql(SQLITE_WRITER)).await?;
+    }
+    Ok(connection)
+}
+
+/// The readers' pool; its connections refuse to write.
+pub(super) async fn readers(url: &DatabaseUrl) -> Result<AnyPool, StoreError> {
+    sqlx::any::install_default_drivers();
+    let settings = if url.is_postgres() { POSTGRES_READER } else { SQLITE_READER };
+    AnyPoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                connection.execute(sqlx::raw_sql(settings)).await?;
+                Ok(())
+            })
+        })
+        .connect(&url.connect_url(false))
+        .await
+        .map_err(|source| StoreError::Open { what: url.to_string(), source })
+}

@@ -1,0 +1,72 @@
+//! What can go wrong with the store, in sentences for people.
+
+use std::path::PathBuf;
+
+use crate::domain::ids::{CallId, RunId};
+
+/// A failure of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("DATABASE_URL is not usable: {0}")]
+    Url(String),
+    #[error("the database {what} cannot be opened: {source}")]
+    Open {
+        what: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("there is no database at {0} yet: nothing has run here")]
+    NoDatabase(PathBuf),
+    #[error(
+        "the database has schema version {found}, this Foreman knows up to {known}: start the newer Foreman that wrote it, or give this one another DATABASE_URL"
+    )]
+    NewerSchema { found: i64, known: i64 },
+    #[error(
+        "the database has schema version {found}, {known} is needed: start `foreman serve` once to migrate it"
+    )]
+    OlderSchema { found: i64, known: i64 },
+    #[error("the store was opened for reading only")]
+    ReadOnly,
+    #[error("the store is closed")]
+    Closed,
+    #[error("run {0} is not ours any more: another process took it over")]
+    Fenced(RunId),
+    #[error("the transaction could not be committed: {0}")]
+    NotCommitted(String),
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("the stored {what} cannot be read: {why}")]
+    Corrupt { what: &'static str, why: String },
+    #[error("call {0} is settled already")]
+    AlreadySettled(CallId),
+    #[error("call {0} is not known to this run")]
+    UnknownCall(CallId),
+    #[error("run {0} is not known")]
+    UnknownRun(RunId),
+    #[error("`{0}` is not a cursor of this list")]
+    BadCursor(String),
+    #[error(
+        "another Foreman{} works with the data folder {}: stop it, or set FOREMAN_DATA_DIR to another folder",
+        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
+        folder.display()
+    )]
+    Locked { folder: PathBuf, pid: Option<u32> },
+    #[error("the data folder {} cannot be used: {source}", folder.display())]
+    DataFolder {
+        folder: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl StoreError {
+    pub(super) fn corrupt(what: &'static str, why: impl ToString) -> Self {
+        Self::Corrupt { what, why: why.to_string() }
+    }
+
+    /// Whether the run was taken over: whoever reads this stops its work and writes nothing.
+    #[must_use]
+    pub const fn is_fenced(&self) -> bool {
+        matches!(self, Self::Fenced(_))
+    }
+}

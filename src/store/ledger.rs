@@ -1,0 +1,249 @@
+//! The ledger's admissions: money reserved under every ceiling, escalations under every window.
+//!
+//! Each decision and its row are one transaction under the lock row, so that no two can both be
+//! the last to fit.
+
+use chrono::{Datelike as _, NaiveTime, TimeZone as _, Utc};
+use sqlx::AnyConnection;
+use sqlx::Row as _;
+
+use super::changes::Fence;
+use super::money::{
+    Admission, Admitted, QuotaUsed, QuotaWindow, Refusal, Reserve, Reserved, Scope,
+};
+use super::tx::{self, Tx, number};
+use super::{Store, StoreError, apply};
+use crate::domain::ids::AttemptId;
+use crate::domain::money::Usd;
+use crate::domain::time::{from_micros, to_micros};
+
+const HOUR_MICROS: i64 = 3_600 * 1_000_000;
+const DAY_MICROS: i64 = 24 * HOUR_MICROS;
+
+impl Store {
+    /// Books a call's estimate and marks the call as sent, or says which ceiling is in the way.
+    /// The same call asked again is dispatched already and booked once.
+    pub async fn reserve(&self, fence: &Fence, ask: Reserve) -> Result<Reserved, StoreError> {
+        let fence = fence.clone();
+        self.write(move |tx| {
+            Box::pin(async move {
+                tx.fence(&fence).await?;
+                reserve(tx, &fence, ask).await
+            })
+        })
+        .await
+    }
+
+    /// Admits an escalation under its windows, or says which window is full.
+    pub async fn admit(&self, fence: &Fence, ask: Admission) -> Result<Admitted, StoreError> {
+        let fence = fence.clone();
+        self.write(move |tx| {
+            Box::pin(async move {
+                tx.fence(&fence).await?;
+                admit(tx, &fence, ask).await
+            })
+        })
+        .await
+    }
+
+    /// Gives an attempt's slots back; `Change::Attempt { ended: true, .. }` does the same.
+    pub async fn release_escalations(
+        &self,
+        fence: &Fence,
+        attempt: &AttemptId,
+    ) -> Result<(), StoreError> {
+        let (fence, attempt) = (fence.clone(), attempt.clone());
+        self.write(move |tx| {
+            Box::pin(async move {
+                tx.fence(&fence).await?;
+                apply::release(tx, &fence, &attempt).await
+            })
+        })
+        .await
+    }
+
+    /// How much of each window is used now.
+    pub async fn quota_used(&self) -> Result<QuotaUsed, StoreError> {
+        let mut connection = self.inner.pool.acquire().await?;
+        let now = match self.inner.clock.local(self.inner.postgres) {
+            Some(now) => now,
+            None => tx::postgres_now(&mut connection).await?,
+        };
+        let row = sqlx::query("SELECT clock FROM log_head WHERE id = 1")
+            .fetch_one(&mut *connection)
+            .await?;
+        used(&mut connection, now.max(row.try_get(0)?)).await
+    }
+}
+
+async fn reserve(tx: &mut Tx, fence: &Fence, ask: Reserve) -> Result<Reserved, StoreError> {
+    let known = sqlx::query("SELECT 1 FROM calls WHERE id = $1 AND run_id = $2")
+        .bind(ask.id.as_str())
+        .bind(fence.run.as_str())
+        .fetch_optional(&mut tx.conn)
+        .await?;
+    if known.is_some() {
+        return Ok(Reserved::Dispatched(ask.id));
+    }
+    if let Some(refusal) = refusal(tx, fence, &ask).await? {
+        return Ok(Reserved::Refused(refusal));
+    }
+    sqlx::query(
+        "INSERT INTO calls (id, run_id, repo_key, attempt_id, issue, escalation_id, number, epoch, \
+         tier, model, status, estimate, charge, created_at) \
+         SELECT $1, $2, runs.repo_key, $3, $4, $5, \
+         (SELECT CAST(COALESCE(MAX(number), 0) + 1 AS BIGINT) FROM calls WHERE run_id = $2), \
+         $6, $7, $8, 'dispatched', $9, $9, $10 FROM runs WHERE runs.id = $2",
+    )
+    .bind(ask.id.as_str())
+    .bind(fence.run.as_str())
+    .bind(ask.attempt.as_str())
+    .bind(number(ask.issue.0))
+    .bind(ask.escalation.as_ref().map(|id| id.as_str().to_owned()))
+    .bind(fence.epoch)
+    .bind(ask.tier.as_str())
+    .bind(ask.model.clone())
+    .bind(ask.estimate.nanos())
+    .bind(tx.now)
+    .execute(&mut tx.conn)
+    .await?;
+    Ok(Reserved::Dispatched(ask.id))
+}
+
+/// The ceiling in the way. One that would hold even with nothing in flight goes before one that
+/// only a settlement has to be waited for.
+async fn refusal(tx: &mut Tx, fence: &Fence, ask: &Reserve) -> Result<Option<Refusal>, StoreError> {
+    if ask.estimate <= Usd::ZERO {
+        return Ok(None); // What costs nothing moves no ceiling.
+    }
+    let ceilings = [
+        (Scope::Night, ask.ceilings.night),
+        (Scope::Issue, ask.ceilings.issue),
+        (Scope::Repository, ask.ceilings.repository),
+        (Scope::Day, ask.ceilings.day),
+        (Scope::Month, ask.ceilings.month),
+    ];
+    let mut waiting = None;
+    for (scope, limit) in ceilings {
+        let Some(limit) = limit else { continue };
+        let (spent, reserved) = booked(tx, fence, ask, scope).await?;
+        if spent + reserved + ask.estimate <= limit {
+            continue;
+        }
+        let only_in_flight = spent + ask.estimate <= limit;
+        let refusal =
+            Refusal { scope, limit, spent, reserved, estimate: ask.estimate, only_in_flight };
+        if !only_in_flight {
+            return Ok(Some(refusal));
+        }
+        waiting = waiting.or(Some(refusal));
+    }
+    Ok(waiting)
+}
+
+/// What is booked in a scope: for good (settled, or unknown at its estimate) and in flight.
+async fn booked(
+    tx: &mut Tx,
+    fence: &Fence,
+    ask: &Reserve,
+    scope: Scope,
+) -> Result<(Usd, Usd), StoreError> {
+    const SUMS: &str = "SELECT \
+         CAST(COALESCE(SUM(CASE WHEN status IN ('settled', 'unknown') THEN charge ELSE 0 END), 0) AS BIGINT), \
+         CAST(COALESCE(SUM(CASE WHEN status IN ('reserved', 'dispatched') THEN charge ELSE 0 END), 0) AS BIGINT) \
+         FROM calls WHERE ($1 IS NULL OR run_id = $1) AND ($2 IS NULL OR issue = $2) \
+         AND ($3 IS NULL OR repo_key = (SELECT repo_key FROM runs WHERE id = $3)) \
+         AND created_at >= $4";
+    let run = fence.run.as_str();
+    let (of_run, of_issue, of_repo, since) = match scope {
+        Scope::Night => (Some(run), None, None, i64::MIN),
+        Scope::Issue => (Some(run), Some(number(ask.issue.0)), None, i64::MIN),
+        Scope::Repository => (None, None, Some(run), i64::MIN),
+        Scope::Day => (None, None, None, day_start(tx.now)),
+        Scope::Month => (None, None, None, month_start(tx.now)),
+    };
+    let row = sqlx::query(SUMS)
+        .bind(of_run.map(str::to_owned))
+        .bind(of_issue)
+        .bind(of_repo.map(str::to_owned))
+        .bind(since)
+        .fetch_one(&mut tx.conn)
+        .await?;
+    Ok((Usd::from_nanos(row.try_get(0)?), Usd::from_nanos(row.try_get(1)?)))
+}
+
+fn day_start(now: i64) -> i64 {
+    to_micros(from_micros(now).date_naive().and_time(NaiveTime::MIN).and_utc())
+}
+
+fn month_start(now: i64) -> i64 {
+    let day = from_micros(now).date_naive();
+    Utc.with_ymd_and_hms(day.year(), day.month(), 1, 0, 0, 0)
+        .single()
+        .map_or_else(|| day_start(now), to_micros)
+}
+
+async fn admit(tx: &mut Tx, fence: &Fence, ask: Admission) -> Result<Admitted, StoreError> {
+    let known = sqlx::query("SELECT 1 FROM escalations WHERE id = $1 AND run_id = $2")
+        .bind(ask.id.as_str())
+        .bind(fence.run.as_str())
+        .fetch_optional(&mut tx.conn)
+        .await?;
+    if known.is_some() {
+        return Ok(Admitted::Yes);
+    }
+    let used = used(&mut tx.conn, tx.now).await?;
+    if ask.counted {
+        let windows = [
+            (QuotaWindow::Daily, used.daily, ask.limits.daily),
+            (QuotaWindow::Hourly, used.hourly, ask.limits.hourly),
+            (QuotaWindow::Concurrent, used.concurrent, ask.limits.concurrent),
+        ];
+        for (window, used, limit) in windows {
+            if used >= limit {
+                return Ok(Admitted::Refused { window, used, limit });
+            }
+        }
+    }
+    let remaining = ask.limits.daily.saturating_sub(used.daily + u32::from(ask.counted));
+    let reason = tx.text(&ask.reason);
+    let tag = tx.text(&ask.tag);
+    sqlx::query(
+        "INSERT INTO escalations (id, run_id, attempt_id, issue, epoch, tier, reason, tag, \
+         counted, released, slot_held, quota_remaining, admitted_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 1, $10, $11)",
+    )
+    .bind(ask.id.as_str())
+    .bind(fence.run.as_str())
+    .bind(ask.attempt.as_str())
+    .bind(number(ask.issue.0))
+    .bind(fence.epoch)
+    .bind(ask.tier.as_str())
+    .bind(reason)
+    .bind(tag)
+    .bind(i64::from(ask.counted))
+    .bind(i64::from(remaining))
+    .bind(tx.now)
+    .execute(&mut tx.conn)
+    .await?;
+    Ok(Admitted::Yes)
+}
+
+/// The counted escalations of the rolling day and hour, and those whose attempt goes on.
+async fn used(connection: &mut AnyConnection, now: i64) -> Result<QuotaUsed, StoreError> {
+    let row = sqlx::query(
+        "SELECT \
+         CAST(COALESCE(SUM(CASE WHEN released = 0 AND admitted_at > $1 THEN 1 ELSE 0 END), 0) AS BIGINT), \
+         CAST(COALESCE(SUM(CASE WHEN released = 0 AND admitted_at > $2 THEN 1 ELSE 0 END), 0) AS BIGINT), \
+         CAST(COALESCE(SUM(slot_held), 0) AS BIGINT) \
+         FROM escalations WHERE counted = 1 AND (admitted_at > $1 OR slot_held = 1)",
+    )
+    .bind(now - DAY_MICROS)
+    .bind(now - HOUR_MICROS)
+    .fetch_one(connection)
+    .await?;
+    let count = |index: usize| -> Result<u32, StoreError> {
+        Ok(u32::try_from(row.try_get::<i64, _>(index)?).unwrap_or(u32::MAX))
+    };
+    Ok(QuotaUsed { daily: count(0)?, hourly: count(1)?, concurrent: count(2)? })
+}

@@ -1,0 +1,144 @@
+//! The ledger's settlements: what a call cost in the end, once, and what a restart finds in flight.
+
+use sqlx::Row as _;
+
+use super::changes::{Change, Fence};
+use super::money::{RecoveredCalls, Settlement};
+use super::rows::CallStatus;
+use super::tx::{Tx, number};
+use super::{Store, StoreError, apply};
+use crate::domain::ids::CallId;
+use crate::domain::money::Usd;
+
+impl Store {
+    /// Books a call's real cost and stores its answer, with the changes that follow from it. A
+    /// cost above the reservation is booked all the same. A call that is settled already is an
+    /// error; one that was unknown may still be settled.
+    pub async fn settle(
+        &self,
+        fence: &Fence,
+        call: &CallId,
+        settlement: Settlement,
+        changes: Vec<Change>,
+    ) -> Result<(), StoreError> {
+        let (fence, call) = (fence.clone(), call.clone());
+        self.write(move |tx| {
+            Box::pin(async move {
+                tx.fence(&fence).await?;
+                settle(tx, &fence, &call, settlement).await?;
+                apply::all(tx, &fence, changes).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Clears up after a former owner of the run: what was reserved and never sent is given back,
+    /// what was sent and not heard of is unknown, at its estimate.
+    pub async fn recover_calls(&self, fence: &Fence) -> Result<RecoveredCalls, StoreError> {
+        let fence = fence.clone();
+        self.write(move |tx| {
+            Box::pin(async move {
+                tx.fence(&fence).await?;
+                let released = "UPDATE calls SET status = 'released', charge = 0, settled_at = $1 \
+                     WHERE run_id = $2 AND status = 'reserved' RETURNING id";
+                let unknown = "UPDATE calls SET status = 'unknown', charge = estimate, \
+                     settled_at = $1 WHERE run_id = $2 AND status = 'dispatched' RETURNING id";
+                Ok(RecoveredCalls {
+                    released: recover(tx, &fence, released).await?,
+                    unknown: recover(tx, &fence, unknown).await?,
+                })
+            })
+        })
+        .await
+    }
+}
+
+async fn recover(tx: &mut Tx, fence: &Fence, sql: &'static str) -> Result<Vec<CallId>, StoreError> {
+    let rows =
+        sqlx::query(sql).bind(tx.now).bind(fence.run.as_str()).fetch_all(&mut tx.conn).await?;
+    let mut calls = Vec::with_capacity(rows.len());
+    for row in rows {
+        calls.push(CallId::new(row.try_get::<String, _>(0)?));
+    }
+    calls.sort();
+    Ok(calls)
+}
+
+/// What a settlement writes.
+#[derive(Default)]
+struct Booking {
+    status: &'static str,
+    cost: Usd,
+    answer: Option<String>,
+    prompt: Option<i64>,
+    cached: Option<i64>,
+    completion: Option<i64>,
+    error_class: Option<&'static str>,
+    error_message: Option<String>,
+}
+
+impl Booking {
+    fn of(tx: &Tx, settlement: Settlement) -> Result<Self, StoreError> {
+        Ok(match settlement {
+            Settlement::Answered { answer, cost } => Self {
+                status: CallStatus::Settled.as_str(),
+                cost,
+                prompt: answer.usage.map(|usage| number(usage.prompt_tokens)),
+                cached: answer.usage.map(|usage| number(usage.cached_tokens)),
+                completion: answer.usage.map(|usage| number(usage.completion_tokens)),
+                answer: Some(tx.json("answer", &answer)?),
+                error_class: None,
+                error_message: None,
+            },
+            Settlement::Failed { class, message, cost, unknown } => Self {
+                status: if unknown { CallStatus::Unknown } else { CallStatus::Settled }.as_str(),
+                cost,
+                error_class: Some(class.as_str()),
+                error_message: Some(tx.text(&message)),
+                ..Self::default()
+            },
+        })
+    }
+}
+
+async fn settle(
+    tx: &mut Tx,
+    fence: &Fence,
+    call: &CallId,
+    settlement: Settlement,
+) -> Result<(), StoreError> {
+    let booking = Booking::of(tx, settlement)?;
+    let done = sqlx::query(
+        "UPDATE calls SET status = $1, \
+         charge = CASE WHEN $1 = 'unknown' AND estimate > $2 THEN estimate ELSE $2 END, \
+         answer = $3, prompt_tokens = $4, cached_tokens = $5, completion_tokens = $6, \
+         error_class = $7, error_message = $8, settled_at = $9 \
+         WHERE id = $10 AND run_id = $11 AND status IN ('reserved', 'dispatched', 'unknown')",
+    )
+    .bind(booking.status)
+    .bind(booking.cost.nanos())
+    .bind(booking.answer)
+    .bind(booking.prompt)
+    .bind(booking.cached)
+    .bind(booking.completion)
+    .bind(booking.error_class)
+    .bind(booking.error_message)
+    .bind(tx.now)
+    .bind(call.as_str())
+    .bind(fence.run.as_str())
+    .execute(&mut tx.conn)
+    .await?;
+    if done.rows_affected() == 1 {
+        return Ok(());
+    }
+    let known = sqlx::query("SELECT 1 FROM calls WHERE id = $1 AND run_id = $2")
+        .bind(call.as_str())
+        .bind(fence.run.as_str())
+        .fetch_optional(&mut tx.conn)
+        .await?;
+    Err(match known {
+        Some(_) => StoreError::AlreadySettled(call.clone()),
+        None => StoreError::UnknownCall(call.clone()),
+    })
+}
