@@ -83,7 +83,6 @@ pub fn check(
 /// A check over the diff: failed where there are violations.
 #[must_use]
 pub fn check_of(dimension: Dimension, name: &str, violations: &[Violation]) -> Check {
-    let outcome =
-        if violations.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed };
+    let outcome = if violations.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed };
     check(dimension, name, outcome, violations.iter().map(sentence).collect())
 }

@@ -64,8 +64,9 @@ pub fn test_lines(path: &str, text: &str) -> Vec<bool> {
         }
     }
     if Language::of(path) == Language::Rust {
-        static MODULE: LazyLock<Regex> =
-            LazyLock::new(|| pattern(r"^\s*(?:#\[cfg\(test\)\]\s*)?(?:pub(?:\([^)]*\))? )?mod \w+\s*\{"));
+        static MODULE: LazyLock<Regex> = LazyLock::new(|| {
+            pattern(r"^\s*(?:#\[cfg\(test\)\]\s*)?(?:pub(?:\([^)]*\))? )?mod \w+\s*\{")
+        });
         let blank: Vec<String> =
             code_of(text, Language::Rust, Strings::Blank).lines().map(str::to_owned).collect();
         let mut marked = false;
@@ -90,7 +91,9 @@ static JAVA_TEST: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^@(?:Test|ParameterizedTest|RepeatedTest)\b"));
 static JAVA_METHOD: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(\w+)\s*\("));
 static JS_TEST: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r#"^\s*((?:x?it|x?test|fit|Deno\.test)(?:\.(?:skip|only|todo|fails|failing|concurrent))*)\s*\(\s*(?:'([^']*)'|"([^"]*)"|`([^`]*)`)"#)
+    pattern(
+        r#"^\s*((?:x?it|x?test|fit|Deno\.test)(?:\.(?:skip|only|todo|fails|failing|concurrent))*)\s*\(\s*(?:'([^']*)'|"([^"]*)"|`([^`]*)`)"#,
+    )
 });
 static GO_TEST: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^func\s+()((?:Test|Fuzz|Example)\w*)\s*\("));
@@ -126,8 +129,9 @@ static EXACT: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 /// `assert_eq!(x, true)` asserts no more than `assert!(x)`.
-static BARELY_EXACT: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"assert_(?:eq|ne)!\(.*(?:,\s*(?:true|false)\s*\)|\(\s*(?:true|false)\s*,)"));
+static BARELY_EXACT: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"assert_(?:eq|ne)!\(.*(?:,\s*(?:true|false)\s*\)|\(\s*(?:true|false)\s*,)")
+});
 static TRIVIAL: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"assert!\(\s*(?:true|!false)\s*[,)]|\|\|\s*true\b|",
@@ -180,7 +184,7 @@ fn end_of_braces(lines: &[String], start: usize) -> usize {
                 _ => {}
             }
         }
-        if (opened && depth <= 0) || (!opened && depth <= 0 && line.trim_end().ends_with(';')) {
+        if depth <= 0 && (opened || line.trim_end().ends_with(';')) {
             return index;
         }
     }
@@ -230,7 +234,8 @@ impl File {
             if rest.trim().is_empty() {
                 continue;
             }
-            if let Some(name) = name.captures(rest).filter(|_| marks.iter().any(|m| mark.is_match(m)))
+            if let Some(name) =
+                name.captures(rest).filter(|_| marks.iter().any(|m| mark.is_match(m)))
             {
                 let end = end_of_braces(&self.blank, index);
                 found.push(self.case(&name[1], index, end, &marks.join("\n")));
@@ -343,7 +348,8 @@ mod tests {
         let seen: Vec<_> = found.iter().map(|c| (c.name.as_str(), c.skipped)).collect();
         assert_eq!(seen, [("adds", false), ("b", true), ("c", true)]);
         assert_eq!((found[0].assertions, found[0].exact), (1, 1));
-        let go = "func TestA(t *testing.T) {\n\tt.Skip(\"x\")\n\tif f() != 1 { t.Fatal(\"no\") }\n}\n";
+        let go =
+            "func TestA(t *testing.T) {\n\tt.Skip(\"x\")\n\tif f() != 1 { t.Fatal(\"no\") }\n}\n";
         let found = cases("a_test.go", go);
         assert!(found[0].skipped && found[0].name == "TestA" && found[0].assertions == 1);
         let java = "class A {\n  @Test\n  @Disabled\n  void adds() {\n    assertEquals(3, add(1, 2));\n  }\n}\n";

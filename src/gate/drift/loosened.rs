@@ -41,10 +41,14 @@ fn suppressed(change: &Changed, found: &mut Vec<Violation>) {
     static RUST: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"#!?\[(?:cfg_attr\([^\]]*)?\b(?:allow|expect)\("));
     static PYTHON: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"#\s*(?:noqa|type:\s*ignore|pylint:\s*disable|pragma:\s*no cover|nosec|ruff:\s*noqa|mypy:\s*ignore)")
+        pattern(
+            r"#\s*(?:noqa|type:\s*ignore|pylint:\s*disable|pragma:\s*no cover|nosec|ruff:\s*noqa|mypy:\s*ignore)",
+        )
     });
     static JAVASCRIPT: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"eslint-disable|@ts-(?:ignore|nocheck|expect-error)|(?:istanbul|c8|v8) ignore|biome-ignore|tslint:disable")
+        pattern(
+            r"eslint-disable|@ts-(?:ignore|nocheck|expect-error)|(?:istanbul|c8|v8) ignore|biome-ignore|tslint:disable",
+        )
     });
     static GO: LazyLock<Regex> = LazyLock::new(|| pattern(r"//\s*nolint|//\s*#nosec"));
     static JAVA: LazyLock<Regex> =
@@ -87,11 +91,32 @@ fn is_setting(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     matches!(
         name,
-        "clippy.toml" | ".clippy.toml" | "deny.toml" | "ruff.toml" | ".ruff.toml" | ".flake8"
-            | "mypy.ini" | ".pylintrc" | "pylintrc" | "setup.cfg" | "tox.ini" | "pytest.ini"
-            | ".coveragerc" | "pyproject.toml" | "biome.json" | "tslint.json" | ".golangci.yml"
-            | ".golangci.yaml" | "Cargo.toml" | "nextest.toml" | "package.json" | "checkstyle.xml"
-            | ".mocharc.json" | ".nycrc" | "codecov.yml" | ".codecov.yml"
+        "clippy.toml"
+            | ".clippy.toml"
+            | "deny.toml"
+            | "ruff.toml"
+            | ".ruff.toml"
+            | ".flake8"
+            | "mypy.ini"
+            | ".pylintrc"
+            | "pylintrc"
+            | "setup.cfg"
+            | "tox.ini"
+            | "pytest.ini"
+            | ".coveragerc"
+            | "pyproject.toml"
+            | "biome.json"
+            | "tslint.json"
+            | ".golangci.yml"
+            | ".golangci.yaml"
+            | "Cargo.toml"
+            | "nextest.toml"
+            | "package.json"
+            | "checkstyle.xml"
+            | ".mocharc.json"
+            | ".nycrc"
+            | "codecov.yml"
+            | ".codecov.yml"
     ) || ["tsconfig", ".eslintrc", "eslint.config", "jest.config", "vitest.config", "karma.conf"]
         .iter()
         .any(|start| name.starts_with(start))
@@ -126,7 +151,9 @@ fn settings(change: &Changed, found: &mut Vec<Violation>) {
         ));
     }
     static STRICT: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r#"(?i)=\s*"(?:deny|forbid)"|["']error["']|\bstrict\w*["']?\s*[=:]\s*true|-D warnings|-Werror|\[lints"#)
+        pattern(
+            r#"(?i)=\s*"(?:deny|forbid)"|["']error["']|\bstrict\w*["']?\s*[=:]\s*true|-D warnings|-Werror|\[lints"#,
+        )
     });
     for line in surplus(&STRICT, &change.removed, &change.added) {
         found.push(high(
@@ -182,7 +209,9 @@ fn is_runner(path: &str) -> bool {
 /// seen all the same.
 fn unnamed_tests(change: &Changed, found: &mut Vec<Violation>) {
     static CHECKS: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"\bassert|\bexpect|\bexit [1-9]|\bfail\b|\bfalse\b|^\s*\[+ |\btest |\bdiff |\bcmp |\bgrep -|^\s*(?:if|&&|\|\|) ")
+        pattern(
+            r"\bassert|\bexpect|\bexit [1-9]|\bfail\b|\bfalse\b|^\s*\[+ |\btest |\bdiff |\bcmp |\bgrep -|^\s*(?:if|&&|\|\|) ",
+        )
     });
     let former = change.former();
     let prose = [".md", ".txt", ".rst", ".adoc", ".json", ".snap", ".png", ".svg", ".csv", ".html"]
@@ -227,7 +256,10 @@ fn trivial(change: &Changed, found: &mut Vec<Violation>) {
     for line in &change.added {
         let index = line.number as usize - 1;
         let in_test = tests.get(index).copied().unwrap_or(false);
-        if in_test && lines.get(index).is_some_and(|text| text.contains("ssert") || text.contains("expect("))
+        if in_test
+            && lines
+                .get(index)
+                .is_some_and(|text| text.contains("ssert") || text.contains("expect("))
             && lines.get(index).is_some_and(|text| is_trivial(text))
         {
             found.push(high(

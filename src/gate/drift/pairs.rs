@@ -121,7 +121,11 @@ fn words_shared(before: &TestCase, after: &TestCase) -> usize {
     let shared = mine
         .iter()
         .filter(|word| {
-            theirs.iter().position(|other| other == *word).map(|at| theirs.swap_remove(at)).is_some()
+            theirs
+                .iter()
+                .position(|other| other == *word)
+                .map(|at| theirs.swap_remove(at))
+                .is_some()
         })
         .count();
     shared * 3 / mine.len().max(1)

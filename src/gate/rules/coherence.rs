@@ -13,9 +13,8 @@ use crate::gate::finding::{Where, violation};
 /// Dependency changes in a manifest without its lock file, where there is one.
 #[must_use]
 pub fn coherence(changes: &[Changed], paths: &[String]) -> Vec<Violation> {
-    let has = |name: &str| {
-        paths.iter().any(|path| path == name || path.ends_with(&format!("/{name}")))
-    };
+    let has =
+        |name: &str| paths.iter().any(|path| path == name || path.ends_with(&format!("/{name}")));
     let touched = |name: &str| changes.iter().any(|change| change.name() == name);
     let pairs: [(&str, &[&str], Reader); 3] = [
         ("Cargo.toml", &["Cargo.lock"], cargo_dependencies),
@@ -95,8 +94,7 @@ fn collect(table: &toml::Table, found: &mut BTreeSet<(String, String)>) {
 }
 
 fn npm_dependencies(text: &str) -> BTreeSet<(String, String)> {
-    let manifest: serde_json::Value =
-        serde_json::from_str(text).unwrap_or(serde_json::Value::Null);
+    let manifest: serde_json::Value = serde_json::from_str(text).unwrap_or(serde_json::Value::Null);
     ["dependencies", "devDependencies", "optionalDependencies"]
         .iter()
         .filter_map(|key| manifest.get(key)?.as_object())
@@ -129,7 +127,10 @@ mod tests {
         let manifest = Changed::text("Cargo.toml", None, Some(OLD), Some(NEW));
         let lock = Changed::text("Cargo.lock", None, Some("a"), Some("b"));
         assert_eq!(stale(std::slice::from_ref(&manifest)), 1);
-        assert_eq!(new_dependencies(std::slice::from_ref(&manifest)), ["new dependency rand (Cargo.toml)"]);
+        assert_eq!(
+            new_dependencies(std::slice::from_ref(&manifest)),
+            ["new dependency rand (Cargo.toml)"]
+        );
         assert_eq!(stale(&[manifest.clone(), lock]), 0);
         assert!(coherence(&[manifest], &["Cargo.toml".to_owned()]).is_empty());
         let renamed = OLD.replace("name = \"a\"", "name = \"a\"\ndescription = \"b\"");

@@ -95,8 +95,8 @@ fn is_random(value: &str) -> bool {
     let placeholder = ["example", "placeholder", "changeme", "your", "xxxx", "dummy", "${", "{{"]
         .iter()
         .any(|word| value.to_ascii_lowercase().contains(word));
-    let mixed = value.chars().any(|c| c.is_ascii_digit())
-        && value.chars().any(|c| c.is_ascii_alphabetic());
+    let mixed =
+        value.chars().any(|c| c.is_ascii_digit()) && value.chars().any(|c| c.is_ascii_alphabetic());
     !placeholder && mixed && entropy(value) >= LEAST_ENTROPY
 }
 

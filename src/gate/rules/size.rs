@@ -31,7 +31,7 @@ pub fn size(changes: &[Changed], max_files: u64, max_lines: u64) -> Vec<Violatio
     }
     let lines: u64 = changes
         .iter()
-        .filter(|change| !is_lock(change.name()))
+        .filter(|change| !is_lock(change.name()) && !change.binary)
         .map(|change| (change.added.len() + change.removed.len()) as u64)
         .sum();
     if lines > max_lines {

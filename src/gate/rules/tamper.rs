@@ -65,11 +65,12 @@ fn asks_about_tests(change: &Changed, code: &[&str], found: &mut Vec<Violation>)
         ))
     });
     static JAVA: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r#"getenv\(\s*"(?:CI|TEST\w*)"|org\.junit.*(?:StackTrace|forName)|forName\(\s*"org\.junit|surefire"#)
+        pattern(
+            r#"getenv\(\s*"(?:CI|TEST\w*)"|org\.junit.*(?:StackTrace|forName)|forName\(\s*"org\.junit|surefire"#,
+        )
     });
-    static SHELL: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"\$\{?(?:CI|GITHUB_ACTIONS|FOREMAN\w*)\b")
-    });
+    static SHELL: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"\$\{?(?:CI|GITHUB_ACTIONS|FOREMAN\w*)\b"));
     let asks = match Language::of(&change.path) {
         Language::Rust => &RUST,
         Language::Python => &PYTHON,
@@ -100,7 +101,9 @@ fn asks_about_tests(change: &Changed, code: &[&str], found: &mut Vec<Violation>)
 /// it is how helpers are written.
 fn test_branch(code: &[&str], index: usize) -> bool {
     static ITEM: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"^(?:#!?\[|pub\b|mod\b|use\b|(?:async |const |unsafe |extern )*fn\b|impl\b|struct\b|enum\b|trait\b|static\b|const\b|type\b|macro_rules!|extern\b|\w+\s*:|\w+\s*[,({]|$)")
+        pattern(
+            r"^(?:#!?\[|pub\b|mod\b|use\b|(?:async |const |unsafe |extern )*fn\b|impl\b|struct\b|enum\b|trait\b|static\b|const\b|type\b|macro_rules!|extern\b|\w+\s*:|\w+\s*[,({]|$)",
+        )
     });
     let Some(rest) = code.get(index).and_then(|line| line.trim().strip_prefix("#[cfg(test)]"))
     else {
@@ -120,9 +123,21 @@ fn is_script(path: &str) -> bool {
     Language::of(path) == Language::Shell
         || matches!(
             name.as_str(),
-            "makefile" | "gnumakefile" | "justfile" | "package.json" | "tox.ini" | "noxfile.py"
-                | "taskfile.yml" | "dockerfile" | "pyproject.toml" | "setup.cfg" | "cargo.toml"
-                | "rakefile" | "build.gradle" | "build.gradle.kts" | "pom.xml"
+            "makefile"
+                | "gnumakefile"
+                | "justfile"
+                | "package.json"
+                | "tox.ini"
+                | "noxfile.py"
+                | "taskfile.yml"
+                | "dockerfile"
+                | "pyproject.toml"
+                | "setup.cfg"
+                | "cargo.toml"
+                | "rakefile"
+                | "build.gradle"
+                | "build.gradle.kts"
+                | "pom.xml"
         )
         || [".yml", ".yaml", ".mk"].iter().any(|end| name.ends_with(end))
 }
@@ -148,7 +163,10 @@ fn hides_failure(change: &Changed, code: &[&str], found: &mut Vec<Violation>) {
     let added = change.added.iter().filter(|line| HIDES.is_match(as_code(code, line)));
     let mut hits: Vec<&Line> = added.skip(gone).collect();
     let target = |index: usize| {
-        code.iter().take(index).rev().find(|line| !line.starts_with(['\t', ' ']) && !line.is_empty())
+        code.iter()
+            .take(index)
+            .rev()
+            .find(|line| !line.starts_with(['\t', ' ']) && !line.is_empty())
     };
     for line in &change.added {
         let index = line.number as usize - 1;
@@ -175,9 +193,8 @@ fn hides_failure(change: &Changed, code: &[&str], found: &mut Vec<Violation>) {
 
 /// In `package.json`, a changed test, lint or build script: what the checks run is not theirs to say.
 fn commands_replaced(change: &Changed, found: &mut Vec<Violation>) {
-    static SCRIPT: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r#"^\s*"((?:pre|post)?(?:test|lint|build|check)(?::\w+)?)"\s*:"#)
-    });
+    static SCRIPT: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r#"^\s*"((?:pre|post)?(?:test|lint|build|check)(?::\w+)?)"\s*:"#));
     if change.name() != "package.json" || change.old.is_empty() {
         return;
     }
@@ -209,10 +226,14 @@ fn is_runner_hook(path: &str) -> bool {
 
 fn ends_the_runner(change: &Changed, code: &[&str], found: &mut Vec<Violation>) {
     static ENDS: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"process::(?:exit|abort)\(|\bos\._exit\(|\bsys\.exit\(|\bprocess\.exit\(|\bos\.Exit\(|pytest\.exit\(|System\.exit\(|process\.exitCode\s*=|\bexit\(0\)")
+        pattern(
+            r"process::(?:exit|abort)\(|\bos\._exit\(|\bsys\.exit\(|\bprocess\.exit\(|\bos\.Exit\(|pytest\.exit\(|System\.exit\(|process\.exitCode\s*=|\bexit\(0\)",
+        )
     });
     static HOOKS: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"def pytest_(?:collection_modifyitems|runtest_\w+|sessionfinish|ignore_collect|collect\w*|pyfunc_call|report\w*|deselected|itemcollected)|collect_ignore|session\.exitstatus|report\.outcome|\.outcome\s*=|excinfo|\bpython_(?:files|functions|classes)\b")
+        pattern(
+            r"def pytest_(?:collection_modifyitems|runtest_\w+|sessionfinish|ignore_collect|collect\w*|pyfunc_call|report\w*|deselected|itemcollected)|collect_ignore|session\.exitstatus|report\.outcome|\.outcome\s*=|excinfo|\bpython_(?:files|functions|classes)\b",
+        )
     });
     let tests = test_lines(&change.path, &change.new);
     for line in &change.added {
@@ -232,7 +253,9 @@ fn ends_the_runner(change: &Changed, code: &[&str], found: &mut Vec<Violation>) 
 
 fn build_script(change: &Changed, code: &[&str], found: &mut Vec<Violation>) {
     static REACHES: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"cargo::?(?:rustc-cfg|rustc-env|rustc-flags|rustc-link-arg|rustc-check-cfg)|Command::new|fs::(?:write|remove\w*|rename|copy|set_permissions|OpenOptions)|File::create|process::exit|CARGO_MANIFEST_DIR")
+        pattern(
+            r"cargo::?(?:rustc-cfg|rustc-env|rustc-flags|rustc-link-arg|rustc-check-cfg)|Command::new|fs::(?:write|remove\w*|rename|copy|set_permissions|OpenOptions)|File::create|process::exit|CARGO_MANIFEST_DIR",
+        )
     });
     if change.name() != "build.rs" || is_test_path(&change.path) {
         return;
@@ -240,7 +263,8 @@ fn build_script(change: &Changed, code: &[&str], found: &mut Vec<Violation>) {
     let uses_out_dir = change.new.contains("OUT_DIR");
     for line in &change.added {
         let here = as_code(code, line);
-        let writes_out = uses_out_dir && (here.contains("fs::write") || here.contains("File::create"));
+        let writes_out =
+            uses_out_dir && (here.contains("fs::write") || here.contains("File::create"));
         if REACHES.is_match(here) && !writes_out {
             found.push(high(
                 "build_script",
@@ -320,10 +344,14 @@ mod tests {
 
     #[test]
     fn scripts_may_change() {
-        assert!(kinds("Makefile", "test:\n\tcargo test\n", "test:\n\tcargo test\ndocs:\n\tcargo doc\n").is_empty());
+        assert!(
+            kinds("Makefile", "test:\n\tcargo test\n", "test:\n\tcargo test\ndocs:\n\tcargo doc\n")
+                .is_empty()
+        );
         assert!(kinds("package.json", "\"version\": \"1\"\n", "\"version\": \"2\"\n").is_empty());
         assert!(kinds("run.sh", "./a\n", "./a\n./b\n").is_empty());
-        let build = "fn main() {\n    let out = env(\"OUT_DIR\");\n    std::fs::write(out, \"\");\n}";
+        let build =
+            "fn main() {\n    let out = env(\"OUT_DIR\");\n    std::fs::write(out, \"\");\n}";
         assert!(kinds("build.rs", "", build).is_empty());
         assert!(kinds("src/main.rs", "", "fn main() { std::process::exit(1); }").is_empty());
     }
