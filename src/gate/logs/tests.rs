@@ -381,7 +381,7 @@ fn surefire(text: &str) -> Option<TestReport> {
         pattern(r"Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped: (\d+)\s*$")
     });
     static BAD: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\[ERROR\]\s+([A-Z]\w*[.#]\w+)[:( ]"));
-    let total = text.lines().filter_map(|line| TOTAL.captures(line)).last()?;
+    let total = text.lines().filter_map(|line| TOTAL.captures(line)).next_back()?;
     let mut found = report("surefire");
     found.failed = number(&total, 2) + number(&total, 3);
     found.skipped = number(&total, 4);

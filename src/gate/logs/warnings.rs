@@ -110,7 +110,7 @@ fn rustc(text: &str, found: &mut BTreeSet<LintFinding>) {
     }
 }
 
-/// ESLint's default: the file on its own line, then `  3:5  warning  message  rule`.
+/// `ESLint`'s default: the file on its own line, then `  3:5  warning  message  rule`.
 fn eslint(text: &str, found: &mut BTreeSet<LintFinding>) {
     static ROW: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"^\s+(\d+):(\d+)\s+(?:warning|error)\s+(.+?)\s{2,}(\S+)\s*$"));
@@ -119,9 +119,7 @@ fn eslint(text: &str, found: &mut BTreeSet<LintFinding>) {
     let mut file = None;
     for line in text.lines() {
         if let Some(name) = FILE.captures(line) {
-            let name = name[1].to_owned();
-            // It prints absolute paths; the checkout appears in the sandbox under /workspace.
-            file = Some(name.strip_prefix("/workspace/").unwrap_or(&name).to_owned());
+            file = Some(name[1].to_owned());
         } else if let (Some(file), Some(row)) = (&file, ROW.captures(line)) {
             let message = format!("{}: {}", &row[4], &row[3]);
             found.insert(finding("eslint", &message, file, &row[1], &row[2]));
@@ -178,7 +176,7 @@ mod unit {
     #[test]
     fn other_tools() {
         let text = "src/a.py:3:1: F401 `os` imported but unused\n./x.go:4:2: unreachable code\n\
-             a.ts(1,7): error TS2322: no\n/workspace/src/b.js\n  3:5  warning  'x' is never used  no-unused-vars\n";
+             a.ts(1,7): error TS2322: no\nsrc/b.js\n  3:5  warning  'x' is never used  no-unused-vars\n";
         let found = read_findings(text);
         let tools: Vec<_> =
             found.iter().map(|one| (one.tool.as_str(), one.file.as_str())).collect();
