@@ -88,6 +88,9 @@ mod tests {
     #[test]
     fn files_keep_their_lines() {
         assert_eq!(clean_output("1\n<!-- a\nb -->\n4"), "1\n\n\n4");
-        assert_eq!(clean_output("let open = \"<!--\";\nlet x = 1;"), "let open = \"<!--\";\nlet x = 1;");
+        assert_eq!(
+            clean_output("let open = \"<!--\";\nlet x = 1;"),
+            "let open = \"<!--\";\nlet x = 1;"
+        );
     }
 }

@@ -5,7 +5,11 @@
 //! the parent-death signal follows the *thread* that forked, and pool threads end when idle.
 
 mod capture;
+mod confine;
 pub mod exec;
+pub mod probe;
+mod supervise;
+mod tree;
 
 use std::ffi::OsString;
 use std::io;
@@ -18,11 +22,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub use capture::Captured;
-pub use exec::{Identity, Limits};
+pub use confine::Confinement;
+pub use exec::{Identity, Limits, Settings};
 
 /// How long we wait for a pipe to close after the child itself has ended: a grandchild that kept
 /// it open must not hold us.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// How long killing what is below a child may take before only its group is killed.
+const KILL_GRACE: Duration = Duration::from_secs(5);
 
 /// What to run. The environment starts empty.
 #[derive(Debug, Clone)]
@@ -35,6 +43,12 @@ pub struct Spec {
     pub limits: Limits,
     /// Run as this user; only root can.
     pub identity: Option<Identity>,
+    /// What the child takes away from itself; see [`Confinement`].
+    pub confinement: Confinement,
+    /// Whatever the program leaves running ends with it; see [`Settings::supervise`].
+    pub supervise: bool,
+    /// Control groups to join before anything else.
+    pub cgroups: Vec<PathBuf>,
     pub timeout: Option<Duration>,
     /// Bytes kept of each stream: half of it from the head, half from the tail.
     pub output_cap: usize,
@@ -53,6 +67,9 @@ impl Spec {
             stdin: None,
             limits: Limits::default(),
             identity: None,
+            confinement: Confinement::None,
+            supervise: false,
+            cgroups: Vec::new(),
             timeout: None,
             output_cap: 4 << 20,
             merge_output: false,
@@ -144,7 +161,8 @@ impl Children {
         Ok(Self { requests })
     }
 
-    /// Runs a command to its end, its timeout, or cancellation; then its process group is gone.
+    /// Runs a command to its end, its timeout, or cancellation; then its process group is gone,
+    /// and after a timeout or cancellation everything that could still be found below it.
     pub async fn run(
         &self,
         mut spec: Spec,
@@ -186,9 +204,12 @@ impl Children {
             () = deadline => Ending::TimedOut,
             () = cancel.cancelled() => Ending::Cancelled,
         };
-        group.kill();
         if matches!(ending, Ending::TimedOut | Ending::Cancelled) {
+            group.kill_below().await;
+            group.kill();
             child.wait().await.map_err(|source| ProcessError::Wait { program, source })?;
+        } else {
+            group.kill();
         }
         Ok(Finished {
             ending,
@@ -199,8 +220,8 @@ impl Children {
     }
 }
 
-/// Kills the child's process group when dropped, so that a caller whose future is dropped leaves
-/// nothing running.
+/// Kills what is below a child, and its process group, when dropped, so that a caller whose future
+/// is dropped leaves nothing running.
 struct GroupGuard(Option<rustix::process::Pid>);
 
 impl GroupGuard {
@@ -209,11 +230,26 @@ impl GroupGuard {
         Self(pid.and_then(rustix::process::Pid::from_raw))
     }
 
-    fn kill(mut self) {
-        self.kill_now();
+    /// Kills the descendants and waits until they are gone, while the child still lives and so
+    /// keeps the tree together. The first process of a PID namespace is among them, and is gone
+    /// only when all of its namespace is.
+    async fn kill_below(&self) {
+        let Some(root) = self.root() else { return };
+        let gone = async {
+            while tree::kill_descendants(root) > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        // Out of time, the group's end is still ahead.
+        tokio::time::timeout(KILL_GRACE, gone).await.ok();
     }
 
-    fn kill_now(&mut self) {
+    fn root(&self) -> Option<u32> {
+        self.0.and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok())
+    }
+
+    /// Kills the group alone: the child has ended, its number may soon be another's.
+    fn kill(mut self) {
         if let Some(group) = self.0.take() {
             // Already gone is what we want.
             rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
@@ -223,15 +259,27 @@ impl GroupGuard {
 
 impl Drop for GroupGuard {
     fn drop(&mut self) {
-        self.kill_now();
+        if let Some(root) = self.root() {
+            tree::kill_descendants(root);
+        }
+        Self(self.0.take()).kill();
     }
 }
 
 fn start_child(helper: &Path, spec: &Spec) -> io::Result<Started> {
+    let settings = Settings {
+        limits: spec.limits,
+        identity: spec.identity,
+        confinement: spec.confinement.clone(),
+        supervise: spec.supervise,
+        new_session: false,
+        cgroups: spec.cgroups.clone(),
+        parent: Some(std::process::id()),
+    };
     let mut command = tokio::process::Command::new(helper);
     command
         .arg(exec::SUBCOMMAND)
-        .args(exec::arguments(&spec.limits, spec.identity))
+        .args(settings.arguments())
         .arg("--")
         .arg(&spec.program)
         .args(&spec.args)

@@ -176,7 +176,8 @@ async fn retry_after_is_kept_in_seconds_and_as_a_date() {
     assert_eq!(failed.request_id.as_deref(), Some("r-1"));
     let at = chrono::Utc::now() + chrono::TimeDelta::seconds(90);
     let date = at.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    let failed = once(status(503, &[("retry-after", &date)], &body())).await.expect_err("a failure");
+    let failed =
+        once(status(503, &[("retry-after", &date)], &body())).await.expect_err("a failure");
     let wait = failed.retry_after.expect("a wait").as_secs();
     assert!((80..=90).contains(&wait), "{wait}");
 }

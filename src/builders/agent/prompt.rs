@@ -30,10 +30,8 @@ yours must call a tool.";
 
 /// The conversation a round begins with.
 pub(super) fn opening(task: &Task) -> Vec<Message> {
-    let mut messages = vec![
-        Message::System { content: RULES.to_owned() },
-        Message::User { content: issue(task) },
-    ];
+    let mut messages =
+        vec![Message::System { content: RULES.to_owned() }, Message::User { content: issue(task) }];
     if let Some(feedback) = &task.feedback {
         messages.push(Message::User { content: refused(feedback) });
     }

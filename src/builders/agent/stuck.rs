@@ -43,9 +43,8 @@ impl Patience {
     /// An answer that could not be acted on.
     pub(super) fn malformed(&mut self) -> Option<String> {
         self.malformed += 1;
-        (self.malformed >= MALFORMED).then(|| {
-            format!("the builder's model gave {MALFORMED} malformed answers in a row")
-        })
+        (self.malformed >= MALFORMED)
+            .then(|| format!("the builder's model gave {MALFORMED} malformed answers in a row"))
     }
 }
 

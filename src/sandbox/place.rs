@@ -1,0 +1,74 @@
+//! The folders a command works in: its workspace and its private home and /tmp.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::SandboxError;
+use crate::process::Identity;
+
+/// Where one command works. Nothing else is writable for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Writable, and the working directory.
+    pub workspace: PathBuf,
+    /// Outside the workspace; holds `home/` and `tmp/`, which are HOME and /tmp inside.
+    pub private: PathBuf,
+    /// Further host paths to show, read-only.
+    pub read_only: Vec<PathBuf>,
+}
+
+impl Place {
+    #[must_use]
+    pub fn home(&self) -> PathBuf {
+        self.private.join("home")
+    }
+
+    #[must_use]
+    pub fn tmp(&self) -> PathBuf {
+        self.private.join("tmp")
+    }
+
+    /// The name service inside: the host's file may name internal machines.
+    pub(super) fn hosts(&self) -> PathBuf {
+        self.private.join("hosts")
+    }
+
+    /// Absolute paths without links, so that what is shown is what was meant.
+    pub(super) fn resolved(&self) -> Result<Self, SandboxError> {
+        let real = |path: &Path| {
+            path.canonicalize()
+                .map_err(|source| SandboxError::Place { path: path.to_owned(), source })
+        };
+        Ok(Self {
+            workspace: real(&self.workspace)?,
+            private: real(&self.private)?,
+            read_only: self.read_only.iter().map(|path| real(path)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Makes the private folders and gives them and the workspace folder itself to `owner`. What is
+/// already in the workspace belongs to whoever put it there; a checkout is made with its owner.
+pub fn prepare_place(
+    workspace: &Path,
+    private: &Path,
+    owner: Option<Identity>,
+) -> io::Result<Place> {
+    let place =
+        Place { workspace: workspace.to_owned(), private: private.to_owned(), read_only: vec![] };
+    std::fs::create_dir_all(workspace)?;
+    for folder in [place.home(), place.tmp()] {
+        std::fs::create_dir_all(&folder)?;
+        give(&folder, owner)?;
+    }
+    std::fs::write(place.hosts(), "127.0.0.1 localhost\n::1 localhost\n")?;
+    give(workspace, owner)?;
+    Ok(place)
+}
+
+fn give(path: &Path, owner: Option<Identity>) -> io::Result<()> {
+    match owner {
+        Some(Identity { uid, gid }) => std::os::unix::fs::lchown(path, Some(uid), Some(gid)),
+        None => Ok(()),
+    }
+}
