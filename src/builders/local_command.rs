@@ -104,7 +104,7 @@ mod tests {
         std::fs::write(&program, "true").expect("a file");
         let real = dir.path().canonicalize().expect("a path");
         let command = format!("sh '{}' --flag /etc/hostname", program.display());
-        assert_eq!(program_folders(&command), [real.clone()]);
+        assert_eq!(program_folders(&command), std::slice::from_ref(&real));
         assert_eq!(program_folders(&program.display().to_string()), [real]);
         assert!(program_folders("true").is_empty());
     }

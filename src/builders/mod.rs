@@ -50,7 +50,7 @@ pub struct Task {
 /// The bounds of one round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkLimits {
-    /// Answers of a model.
+    /// Requests to models, failed ones included.
     pub steps: u32,
     /// Tokens over all requests.
     pub tokens: u64,

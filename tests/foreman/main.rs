@@ -1,3 +1,4 @@
 //! The one integration-test binary: a file per story.
 
+mod builders;
 mod models;

@@ -84,7 +84,7 @@ impl Workspace {
     pub(super) fn read(&self, text: &str) -> Result<String, FileError> {
         let path = self.relative(text)?;
         self.regular(&path, text)?;
-        let mut file = self.dir.open(&path).map_err(|source| problem(text, source))?;
+        let file = self.dir.open(&path).map_err(|source| problem(text, source))?;
         // Looked at once more through the handle: the name may have changed hands.
         let meta = file.metadata().map_err(|source| problem(text, source))?;
         if !meta.is_file() {
@@ -94,10 +94,7 @@ impl Workspace {
             return Err(FileError::TooLarge { path: text.to_owned(), size: meta.len() });
         }
         let mut bytes = Vec::new();
-        file.by_ref()
-            .take(READ_CAP)
-            .read_to_end(&mut bytes)
-            .map_err(|source| problem(text, source))?;
+        file.take(READ_CAP).read_to_end(&mut bytes).map_err(|source| problem(text, source))?;
         String::from_utf8(bytes).map_err(|_| FileError::Binary(text.to_owned()))
     }
 

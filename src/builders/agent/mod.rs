@@ -12,6 +12,7 @@ mod stuck;
 mod tools;
 mod walk;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -72,7 +73,7 @@ pub(super) async fn work(
     let inside = builders.sandbox.workspace_inside(&task.workspace);
     let owner = builders.sandbox.identity();
     let files = match Workspace::open(&task.workspace.workspace, &inside, owner) {
-        Ok(files) => files,
+        Ok(files) => Arc::new(files),
         Err(error) => {
             return Ok(internal(format!("the workspace cannot be opened: {error}")));
         }

@@ -57,7 +57,7 @@ pub(super) fn search(top: &Dir, search: &Search<'_>) -> Result<String, String> {
     };
     match meta {
         Some(meta) if meta.is_file() => {
-            look_into(top, search.below, search.below, &regex, &mut found)
+            look_into(top, search.below, search.below, &regex, &mut found);
         }
         Some(_) => {
             let dir = top.open_dir(search.below);

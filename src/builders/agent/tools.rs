@@ -3,6 +3,7 @@
 //! Owns the reading of a tool call's arguments and the cutting of every answer. Commands run in
 //! the sandbox; files go through the workspace's handle.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -46,7 +47,7 @@ pub(super) enum Ran {
 pub(super) struct Tools<'a> {
     pub sandbox: &'a Sandbox,
     pub place: &'a Place,
-    pub files: &'a Workspace,
+    pub files: &'a Arc<Workspace>,
     pub command_timeout: Duration,
 }
 
@@ -170,7 +171,6 @@ impl Tools<'_> {
             let text = result.unwrap_or_else(|problem| format!("error: {problem}"));
             Ran::Output { text, wrote }
         };
-        // The closures read files, which may be slow, but a workspace is a local disk.
         Ok(match call.name.as_str() {
             "run_command" => match arguments::<RunCommand>(call) {
                 Ok(wanted) => return self.command(wanted, cancel).await,
@@ -179,7 +179,10 @@ impl Tools<'_> {
             "read_file" => with(call, |wanted: ReadFile| said(self.read(&wanted), false)),
             "write_file" => with(call, |wanted: WriteFile| said(self.write(&wanted), true)),
             "edit_file" => with(call, |wanted: EditFile| said(self.edit(&wanted), true)),
-            "search" => with(call, |wanted: SearchFiles| said(self.search(&wanted), false)),
+            "search" => match arguments::<SearchFiles>(call) {
+                Ok(wanted) => said(self.search(wanted).await, false),
+                Err(malformed) => malformed,
+            },
             "finish" => with(call, |wanted: Finish| Ran::Finish { summary: wanted.summary }),
             other => {
                 let names: Vec<String> = specs().into_iter().map(|spec| spec.name).collect();
@@ -248,10 +251,15 @@ impl Tools<'_> {
         Ok(format!("replaced the one match in {}", wanted.path))
     }
 
-    fn search(&self, wanted: &SearchFiles) -> Result<String, String> {
-        let below = self.files.relative(&wanted.path).map_err(|error| error.to_string())?;
-        let asked = Search { pattern: &wanted.pattern, regex: wanted.regex, below: &below };
-        let found = search(self.files.dir(), &asked)?;
+    async fn search(&self, wanted: SearchFiles) -> Result<String, String> {
+        let files = Arc::clone(self.files);
+        // Twenty thousand files take a while, and the runtime has other work.
+        let searching = tokio::task::spawn_blocking(move || {
+            let below = files.relative(&wanted.path).map_err(|error| error.to_string())?;
+            let asked = Search { pattern: &wanted.pattern, regex: wanted.regex, below: &below };
+            search(files.dir(), &asked)
+        });
+        let found = searching.await.map_err(|error| format!("the search broke off: {error}"))??;
         Ok(cut(&clean_output(&found), SEARCH_CHARACTERS, "search for something narrower"))
     }
 }
