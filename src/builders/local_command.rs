@@ -3,8 +3,12 @@
 //! Owns the task's text on its standard input and the reading of how it ended. It asks no upstream
 //! of ours, so there is no row in the ledger.
 
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::{ending, prompt};
@@ -12,7 +16,7 @@ use super::{BuildOutcome, Builders, Task, clean_output};
 use crate::domain::plan::ReasonCode;
 use crate::domain::tier::ModelTier;
 use crate::process::Ending;
-use crate::sandbox::Shell;
+use crate::sandbox::{Place, Shell};
 
 /// Bytes of its output that are kept.
 const OUTPUT_CAP: usize = 64 << 10;
@@ -29,6 +33,9 @@ pub(super) async fn run(
 ) -> BuildOutcome {
     let mut place = task.workspace.clone();
     place.read_only.extend(program_folders(command));
+    if let Err(error) = open_ways(&place) {
+        tracing::warn!(%error, "the way to the local builder's program may be closed in the box");
+    }
     let mut shell = Shell::new(command, time);
     shell.stdin = Some(prompt::plain(task).into_bytes());
     shell.output_cap = OUTPUT_CAP;
@@ -53,6 +60,29 @@ pub(super) async fn run(
             ending(finished.ending, time)
         )),
     }
+}
+
+/// A program below /tmp is shown inside the box's own /tmp, where the box makes the folders that
+/// lead to it for root alone; made here first, they can be passed. The handle keeps links that a
+/// builder left there from leading out.
+fn open_ways(place: &Place) -> io::Result<()> {
+    let tmp = Dir::open_ambient_dir(place.tmp(), ambient_authority())?;
+    for shown in &place.read_only {
+        let Ok(below) = shown.strip_prefix("/tmp") else { continue };
+        let mut way = PathBuf::new();
+        for name in below {
+            way.push(name);
+            match tmp.create_dir(&way) {
+                Ok(()) => {
+                    let open = std::fs::Permissions::from_mode(0o755);
+                    tmp.set_permissions(&way, cap_std::fs::Permissions::from_std(open))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
 }
 
 fn tail(text: &str, characters: usize) -> String {

@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
+use rustix::fs::{AtFlags, Gid, Uid};
 
 use crate::process::Identity;
 
@@ -200,7 +201,12 @@ impl Workspace {
 
     fn give(&self, handle: &impl AsFd) -> io::Result<()> {
         match self.owner {
-            Some(Identity { uid, gid }) => std::os::unix::fs::fchown(handle, Some(uid), Some(gid)),
+            Some(Identity { uid, gid }) => {
+                let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+                // By the handle itself: folders are opened by path only, where fchown fails.
+                let flags = AtFlags::EMPTY_PATH;
+                Ok(rustix::fs::chownat(handle, "", Some(uid), Some(gid), flags)?)
+            }
             None => Ok(()),
         }
     }

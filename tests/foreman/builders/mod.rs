@@ -94,7 +94,8 @@ async fn files_that_are_written_belong_to_the_sandboxs_user() {
     })
     .await;
     scene.build().await;
-    assert!(scene.tool_outputs().await[1].starts_with("exit code: 0"));
+    let said = scene.tool_outputs().await;
+    assert!(said[1].starts_with("exit code: 0"), "{said:?}");
     if let Some(identity) = scene.builders.sandbox.identity() {
         let made = std::fs::metadata(scene.workspace.join("new")).expect("metadata");
         assert_eq!((made.uid(), made.gid()), (identity.uid, identity.gid));

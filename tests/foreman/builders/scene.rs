@@ -60,6 +60,13 @@ impl Scene {
         let helper = PathBuf::from(env!("CARGO_BIN_EXE_foreman"));
         let children = Children::start(helper.clone()).expect("children");
         let sandbox = Sandbox::detect(children, Mode::Auto, helper).await.expect("a sandbox");
+        if let Some(identity) = sandbox.identity() {
+            // As a checkout is made: with its owner.
+            for name in ["sum.sh", "check.sh"] {
+                let (uid, gid) = (Some(identity.uid), Some(identity.gid));
+                std::os::unix::fs::chown(workspace.join(name), uid, gid).expect("an owner");
+            }
+        }
         let place = prepare_place(&workspace, &root.path().join("private"), sandbox.identity());
         let store = Store::open(OpenOptions {
             url: DatabaseUrl::file(&root.path().join("foreman.db")).expect("a path"),
