@@ -1,6 +1,7 @@
 //! The one integration-test binary: a file per story.
 
 mod architecture;
+mod builders;
 mod gate;
 mod git;
 mod models;
