@@ -125,7 +125,8 @@ impl std::fmt::Debug for GitHub {
 }
 
 impl GitHub {
-    /// A client of the API at `api_url`. Without a credential it reads what is public.
+    /// A client of the API at `api_url`. Without a credential it reads what is public. Must be
+    /// called inside a tokio runtime: octocrab starts a task.
     pub fn new(api_url: &Url, credential: Option<Credential>) -> Result<Self, GitHubError> {
         Self::with_patience(api_url, credential, Patience::default())
     }

@@ -1,1 +1,3 @@
 //! The one integration-test binary: a file per story.
+
+mod github;

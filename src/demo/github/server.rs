@@ -64,7 +64,10 @@ pub(super) async fn handle(
         Some(FaultKind::LoseReply | FaultKind::Headers(_)) | None => {
             let lose = matches!(fault, Some(FaultKind::LoseReply));
             if is_git {
-                smart_http::serve(&shared, request, !lose).await
+                // One connection each: on one that was used before, git's curl would repeat a
+                // request whose reply is lost, and a lost push would heal itself.
+                let close = vec![("connection".to_owned(), "close".to_owned())];
+                with_headers(smart_http::serve(&shared, request, !lose).await, close)
             } else {
                 respond(serve_api(&shared, &method, request, !lose).await)
             }
