@@ -110,6 +110,18 @@ impl GitHub {
         Ok(pulls)
     }
 
+    /// Every open pull request of a repository, oldest first.
+    pub async fn open_pulls(&self, repo: &RepoName) -> Result<Vec<Pull>, GitHubError> {
+        let doing = format!("reading the open pull requests of {repo}");
+        let query = "state=open&sort=created&direction=asc";
+        let found: Vec<Wire> = self.all(&Ask::get(repo, "/pulls", doing), query).await?;
+        let mut pulls: Vec<Pull> = found.into_iter().map(Pull::from).collect();
+        pulls.retain(|pull| pull.open);
+        pulls.sort_by_key(|pull| pull.number);
+        pulls.dedup_by_key(|pull| pull.number);
+        Ok(pulls)
+    }
+
     /// One pull request.
     pub async fn pull(&self, repo: &RepoName, number: IssueNumber) -> Result<Pull, GitHubError> {
         let rest = format!("/pulls/{}", number.0);

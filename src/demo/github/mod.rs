@@ -11,6 +11,7 @@ mod faults;
 mod hands;
 mod issues;
 mod origin;
+mod pages;
 mod people;
 mod pulls;
 mod render;

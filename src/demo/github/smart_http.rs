@@ -163,7 +163,7 @@ fn note_moved(
             });
         }
     }
-    let now = state.moment();
+    let now = state.now();
     if let Some(repo) = state.repos.get_mut(&service.key) {
         repo.follow_branches(now);
     }

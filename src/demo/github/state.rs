@@ -142,7 +142,7 @@ pub(super) struct State {
     pub tokens: BTreeMap<String, String>,
     pub app: Option<App>,
     pub effects: Vec<Effect>,
-    /// Every request, reads included: method, path with query, and whether it had a credential.
+    /// Every request, reads included: method, and path with query.
     pub requests: Vec<(String, String)>,
     pub unexpected: Vec<String>,
     pub faults: Vec<Fault>,
@@ -181,6 +181,11 @@ impl State {
     pub const fn next_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+
+    /// The time as it stands, of something that is no change.
+    pub fn now(&self) -> DateTime<Utc> {
+        Utc::now().trunc_subsecs(0).max(self.last_moment)
     }
 
     /// The time of a change: whole seconds as GitHub's, and never twice the same, so that an edit

@@ -43,6 +43,8 @@ async fn a_pull_request_from_opening_to_merging() {
     );
     github.update_pull_body(repo, pull.number, "Closes #1").await.expect("renewed");
     assert_eq!(github.pulls_of_branch(repo, branch).await.expect("read").len(), 1);
+    let open = github.open_pulls(repo).await.expect("read");
+    assert_eq!(open.iter().map(|pull| pull.number.0).collect::<Vec<_>>(), [2, 3]);
 
     fake.merge(repo, 2, true).expect("merged");
     let merged = github.pull(repo, pull.number).await.expect("read");
@@ -53,6 +55,23 @@ async fn a_pull_request_from_opening_to_merging() {
     let found = github.pulls_of_branch(repo, branch).await.expect("read");
     assert_eq!(found.len(), 1, "closed ones are found too");
     assert_eq!(fake.unexpected(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_person_can_follow_the_links() {
+    let scene = Scene::new().await;
+    scene.fake.add_issue(&scene.repo, IssueSeed::new("<script>alert(1)</script>"));
+    scene.fake.set_branch(&scene.repo, "topic", &scene.base).expect("set");
+    scene.fake.commit(&scene.repo, "topic", &[("a", Some("1 < 2\n"))], "a").expect("commit");
+    let pull = scene.github.open_pull(&scene.repo, &new_pull("topic", "main")).await.expect("ok");
+    for (url, shown) in [
+        (pull.html_url, "+1 &lt; 2"),
+        (format!("{}octo/app/issues/1", scene.fake.api_url()), "&lt;script&gt;"),
+        (format!("{}octo/app", scene.fake.api_url()), "Work of topic"),
+    ] {
+        let page = reqwest::get(&url).await.expect("answered").text().await.expect("text");
+        assert!(page.contains(shown) && !page.contains("<script>"), "{url}: {page}");
+    }
 }
 
 #[tokio::test]
