@@ -133,7 +133,6 @@ impl GitHub {
     pub async fn open_pull(&self, repo: &RepoName, new: &NewPull) -> Result<Pull, GitHubError> {
         let body = json!({
             "title": new.title, "body": new.body, "head": new.head, "base": new.base,
-            "maintainer_can_modify": true,
         });
         let doing = format!("opening a pull request of `{}` in {repo}", new.head);
         let ask = Ask::change(Method::POST, repo, "/pulls", body, doing);

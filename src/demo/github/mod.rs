@@ -152,6 +152,12 @@ impl FakeGitHub {
         self.state().unexpected.clone()
     }
 
+    /// How many git requests came compressed.
+    #[must_use]
+    pub fn compressed(&self) -> usize {
+        self.state().compressed
+    }
+
     /// Tells it to fail. Faults are met in the order they were told.
     pub fn fail_next(&self, fault: Fault) {
         self.state().faults.push(fault);

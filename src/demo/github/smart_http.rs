@@ -77,7 +77,8 @@ fn admit(
     headers: &HeaderMap,
     writes: bool,
 ) -> Result<(Origin, String), Box<Response>> {
-    let state = shared.state();
+    let mut state = shared.state();
+    state.compressed += usize::from(headers.contains_key(header::CONTENT_ENCODING));
     let refused = |status, message: &str| Err(Box::new(plain(status, message)));
     let login = bearer(headers).and_then(|token| state.tokens.get(&token).cloned());
     let Some(login) = login else {

@@ -145,6 +145,8 @@ pub(super) struct State {
     /// Every request, reads included: method, and path with query.
     pub requests: Vec<(String, String)>,
     pub unexpected: Vec<String>,
+    /// Git requests that came compressed.
+    pub compressed: usize,
     pub faults: Vec<Fault>,
     /// The largest page served, 100 as on GitHub unless a test wants more pages of less.
     pub page_cap: usize,
@@ -167,6 +169,7 @@ impl State {
             effects: Vec::new(),
             requests: Vec::new(),
             unexpected: Vec::new(),
+            compressed: 0,
             faults: Vec::new(),
             page_cap: 100,
             summaries: true,

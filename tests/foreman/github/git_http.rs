@@ -117,3 +117,26 @@ async fn a_push_whose_reply_is_lost_has_happened() {
     assert!(!scene.fake.branches(&scene.repo).contains_key("other"));
     assert_eq!(scene.fake.faults_left(), 0);
 }
+
+#[tokio::test]
+async fn a_compressed_request_is_understood() {
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir().expect("temporary");
+    let url = with_token(&scene.fake.clone_url(&scene.repo), scene.fake.token());
+    // A fetch that wants more than 1,024 bytes of names is sent with gzip.
+    let bare = scene.fake.bare(&scene.repo).expect("there");
+    let stream: String = (0..40)
+        .map(|n| {
+            format!("commit refs/heads/b{n}\ncommitter T <t@example.com> {n} +0000\ndata 0\n\n")
+        })
+        .collect();
+    std::fs::write(folder.path().join("stream"), stream).expect("written");
+    let import = format!("git -C '{}' fast-import --quiet <stream", bare.display());
+    let output = git(folder.path(), &["-c", &format!("alias.feed=!{import}"), "feed"]).await;
+    assert!(output.status.success(), "{output:?}");
+    let output = git(folder.path(), &["clone", "-q", "--bare", &url, "all"]).await;
+    assert!(output.status.success(), "{output:?}");
+    let listed = git(&folder.path().join("all"), &["for-each-ref", "refs/heads/"]).await.stdout;
+    assert_eq!(String::from_utf8(listed).expect("text").lines().count(), 41);
+    assert!(scene.fake.compressed() > 0, "nothing was compressed: the test shows nothing");
+}
