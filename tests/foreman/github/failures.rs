@@ -183,11 +183,16 @@ async fn what_is_no_github_is_said_to_be_none() {
 #[tokio::test]
 async fn a_server_that_says_nothing_is_given_up_on() {
     let scene = Scene::new().await;
-    // A listener whose connections nobody answers.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-    let url = format!("http://{}", silent.local_addr().expect("bound")).parse().expect("valid");
-    let patience = Patience { timeout: Duration::from_millis(50), ..impatient() };
-    let github = GitHub::with_patience(&url, None, patience).expect("usable");
-    let error = github.create_comment(&scene.repo, ISSUE, "x").await.expect_err("silence");
-    assert!(matches!(error, GitHubError::Transport { .. }), "{error}");
+    scene.fake.add_issue(&scene.repo, IssueSeed::new("one"));
+    let patience = Patience { timeout: Duration::from_millis(200), ..impatient() };
+    let credential = token(scene.fake.token());
+    let github = GitHub::with_patience(&scene.fake.api_url(), credential, patience);
+    let github = github.expect("usable");
+    for (processed, comments) in [(false, 0), (true, 1)] {
+        scene.fake.fail_next(Fault::on("POST", "/comments", FaultKind::Hang { processed }));
+        let error = github.create_comment(&scene.repo, ISSUE, "x").await.expect_err("silence");
+        assert!(matches!(error, GitHubError::Transport { .. }), "{error}");
+        assert_eq!(scene.fake.comments(&scene.repo, 1).len(), comments);
+    }
+    assert_eq!(scene.fake.effects().len(), 2, "each sent once");
 }
