@@ -388,5 +388,60 @@ async fn the_report_and_the_error_say_what_is() {
             Kind::None => assert!(report.not_held.iter().any(|not| not == "network")),
         }
         assert_eq!(report.advice.is_some(), mode == Mode::Off, "{report:?}");
+        println!("{}", serde_json::to_string_pretty(&report).unwrap());
+    }
+}
+
+/// This test starts itself once more as the Foreman that is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_dies_with_foreman() {
+    const ROLE: &str = "FOREMAN_TEST_VICTIM";
+    if let Ok(mark) = std::env::var(ROLE) {
+        let bench = Bench::new(Mode::Bubblewrap).await.unwrap();
+        bench.run(&format!("setsid sleep {mark} & sleep {mark}")).await;
+        return;
+    }
+    if Bench::new(Mode::Bubblewrap).await.is_none() {
+        return;
+    }
+    let mark = marked_sleep(40);
+    let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["sandbox::a_box_dies_with_foreman", "--exact"])
+        .env(ROLE, &mark)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while living(&mark) < 2 {
+        assert!(victim.try_wait().unwrap().is_none(), "it never ran");
+        tokio::task::yield_now().await;
+    }
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    let begun = std::time::Instant::now();
+    while living(&mark) > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the box lives on");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Many processes below their own limits, together beyond the box's.
+#[tokio::test(flavor = "multi_thread")]
+async fn totals_hold_where_the_report_says_so() {
+    for mode in BOXES {
+        let Some(bench) = Bench::new(mode).await else { continue };
+        if !bench.sandbox.report().held.iter().any(|held| held.contains("control group")) {
+            eprintln!("SKIPPED: no control group can be made here");
+            continue;
+        }
+        let eat = "for i in 1 2 3 4; do python3 -c 'x=bytearray(120<<20); \
+                   import time; time.sleep(1); print(\"done\")' & done; wait; echo end";
+        let shell = |memory: u64| Shell {
+            limits: Limits { memory: Some(memory), ..Limits::default() },
+            ..Shell::new(eat, PATIENCE)
+        };
+        let said = bench.run_shell(&shell(2 << 30)).await.stdout.text();
+        assert_eq!(said.matches("done").count(), 4, "{mode:?} control: {said}");
+        let said = bench.run_shell(&shell(300 << 20)).await.stdout.text();
+        assert!(said.matches("done").count() < 4, "{mode:?}: {said}");
     }
 }
