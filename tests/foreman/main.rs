@@ -2,3 +2,6 @@
 
 mod builders;
 mod models;
+mod process;
+mod sandbox;
+mod store;
