@@ -9,6 +9,7 @@ mod chat;
 mod errors;
 mod estimate;
 mod reply;
+mod request;
 mod tiers;
 
 use std::time::Duration;

@@ -118,20 +118,19 @@ fn finish(reason: Option<&str>, has_calls: bool) -> FinishReason {
     }
 }
 
+/// A count above this is a mistake and could not be priced.
+const MOST_TOKENS: f64 = 1e9;
+
 /// Both counts must be there: half a usage cannot be priced.
 fn usage(value: &Value) -> Option<Usage> {
     let count = |keys: [&str; 2]| {
-        keys.iter().find_map(|key| value.get(key)).and_then(|number| {
-            number.as_u64().or_else(|| {
-                let float = number.as_f64().filter(|float| (0.0..1e12).contains(float))?;
-                #[allow(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "bounded above"
-                )]
-                Some(float as u64)
-            })
-        })
+        let number = keys.iter().find_map(|key| value.get(key))?.as_f64()?;
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "bounded, and exact far beyond any window"
+        )]
+        (0.0..=MOST_TOKENS).contains(&number).then_some(number as u64)
     };
     let details = ["prompt_tokens_details", "input_tokens_details"]
         .iter()

@@ -5,17 +5,16 @@
 
 use std::time::Duration;
 
+use super::tell::budget_sentence;
 use super::walk::Post;
 use super::{Agent, tools};
 use crate::builders::BuildOutcome;
 use crate::domain::call::{Answer, Charge, ErrorClass};
-use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::ids::CallId;
 use crate::domain::money::{Usage, Usd};
-use crate::domain::plan::ReasonCode;
 use crate::escalation::{Next, after_error};
 use crate::models::{CallError, ChatRequest, Tier, estimate_tokens};
-use crate::store::{Change, Refusal, Reserve, Reserved, Settlement, StoreError};
+use crate::store::{Change, Reserve, Reserved, Settlement, StoreError};
 
 /// The completion cap when money is short.
 const SHORT_CAP: u64 = 1_024;
@@ -241,109 +240,4 @@ impl Agent<'_> {
         self.walk.local();
         self.walk.here().is_some()
     }
-
-    /// What people and machines are told of a failed call.
-    fn announce(
-        &self,
-        tier: &Tier,
-        error: &CallError,
-        before: Option<Post>,
-        ended: bool,
-    ) -> Vec<Change> {
-        let mut changes = Vec::new();
-        let name = tier.model.tier.as_str();
-        let severity = match error.class {
-            ErrorClass::Auth | ErrorClass::InsufficientQuota => Some(Severity::Critical),
-            ErrorClass::ModelNotFound => Some(Severity::High),
-            ErrorClass::RateLimited
-            | ErrorClass::ContextLength
-            | ErrorClass::Server
-            | ErrorClass::Connection
-            | ErrorClass::Timeout
-            | ErrorClass::Refused
-            | ErrorClass::BadRequest
-            | ErrorClass::Malformed => ended.then_some(Severity::High),
-        };
-        if let Some(severity) = severity {
-            let text = format!("{} of tier {name} failed: {error}", tier.model.model);
-            let event = self
-                .event(EventType::ProviderFailed, &text)
-                .severity(severity)
-                .with("tier", name)
-                .with("model", tier.model.model.clone())
-                .with("errorClass", error.class.as_str());
-            changes.push(Change::Event(event));
-        }
-        let now = self.walk.here();
-        if let Some(now) = now.filter(|_| now != before && !ended) {
-            let text = format!("{}: {name} gives way to {} ({error})", self.task.issue, now.tier());
-            let event = self
-                .event(EventType::ModelFallback, &text)
-                .severity(Severity::Low)
-                .with("fromModel", name)
-                .with("toModel", now.tier().as_str())
-                .with("errorClass", error.class.as_str());
-            changes.push(Change::Event(event));
-        }
-        changes
-    }
-
-    fn unknown_charge(&self, tier: &Tier, estimate: Usd) -> Vec<Change> {
-        if !tier.paid {
-            return Vec::new();
-        }
-        let text = format!(
-            "the charge of a call to {} is unknown and booked at its estimate of {estimate}",
-            tier.model.model
-        );
-        let event = self
-            .event(EventType::ChargeUnknown, &text)
-            .severity(Severity::Medium)
-            .with("tier", tier.model.tier.as_str())
-            .with("estimateUsd", estimate.as_usd());
-        vec![Change::Event(event)]
-    }
-
-    fn event(&self, kind: EventType, text: &str) -> NewEvent {
-        NewEvent::new(kind, self.builders.redactor.redact(text))
-            .run(&self.task.run)
-            .issue(self.task.issue)
-    }
-
-    /// Nobody is left in the chain.
-    fn exhausted(&self) -> BuildOutcome {
-        let why = if self.last_error.is_empty() {
-            "no tier of its chain has a living model, and no local builder is configured"
-        } else {
-            self.last_error.as_str()
-        };
-        BuildOutcome::Failed {
-            code: ReasonCode::ModelsExhausted,
-            message: format!("no model is left to ask: {why}"),
-            stuck: false,
-        }
-    }
-
-    fn stopped(&self, class: ErrorClass) -> BuildOutcome {
-        BuildOutcome::Failed {
-            code: ReasonCode::ProviderRefused,
-            message: format!(
-                "the model's provider failed ({}): {}",
-                class.as_str(),
-                self.last_error
-            ),
-            stuck: false,
-        }
-    }
-}
-
-fn budget_sentence(refusal: &Refusal) -> String {
-    format!(
-        "the {} ceiling of {} is reached: {} spent, {} reserved, and the next call may cost up to {}",
-        refusal.scope.as_str(),
-        refusal.limit,
-        refusal.spent,
-        refusal.reserved,
-        refusal.estimate
-    )
 }

@@ -9,6 +9,7 @@ mod files;
 pub(super) mod prompt;
 mod search;
 mod stuck;
+mod tell;
 mod tools;
 mod walk;
 
@@ -109,7 +110,7 @@ pub(super) async fn work(
             Asked::Answer { call, answer } => (call, answer),
             Asked::End(outcome) => return Ok(outcome),
             Asked::Command => {
-                let Some(command) = &builders.local_command else { return Ok(agent.nobody()) };
+                let Some(command) = &builders.local_command else { return Ok(agent.exhausted()) };
                 let time = agent.time_left();
                 return Ok(local_command::run(builders, task, command, time, cancel).await);
             }
@@ -133,7 +134,11 @@ impl Agent<'_> {
         if calls.is_empty() {
             return Ok(self.spoke(content, answer.finish));
         }
-        self.messages.push(Message::Assistant { content, tool_calls: calls.clone() });
+        if answer.finish == FinishReason::Length {
+            self.raise_cap();
+        }
+        let echoed = calls.iter().map(echo).collect();
+        self.messages.push(Message::Assistant { content, tool_calls: echoed });
         let mut finished = None;
         let mut enough = None;
         for (index, wanted) in calls.iter().enumerate() {
@@ -213,11 +218,7 @@ impl Agent<'_> {
     fn spoke(&mut self, content: Option<String>, finish: FinishReason) -> Step {
         let content = content.unwrap_or_default();
         let said = if finish == FinishReason::Length {
-            // Raised once, then it goes on with what is there.
-            let raised = self.task.limits.completion_cap.saturating_mul(2);
-            if self.cap == self.task.limits.completion_cap {
-                self.cap = raised;
-            }
+            self.raise_cap();
             prompt::CUT_SHORT
         } else {
             prompt::REMINDER
@@ -228,6 +229,13 @@ impl Agent<'_> {
         self.messages.push(Message::Assistant { content: Some(content), tool_calls: Vec::new() });
         self.messages.push(Message::User { content: said.to_owned() });
         Step::On
+    }
+
+    /// After an answer that was cut: once, and not where money had made the cap smaller.
+    fn raise_cap(&mut self) {
+        if self.cap == self.task.limits.completion_cap {
+            self.cap = self.cap.saturating_mul(2);
+        }
     }
 
     /// The tier that answers now.
@@ -280,14 +288,28 @@ impl Agent<'_> {
         }
         smaller
     }
+}
 
-    fn nobody(&self) -> BuildOutcome {
-        BuildOutcome::Failed {
-            code: ReasonCode::ModelsExhausted,
-            message: format!("no model is left to ask: {}", self.last_error),
-            stuck: false,
-        }
+/// A call as it is sent back in the conversation: servers refuse names they would not have made
+/// and arguments that are not JSON, though a model made both.
+fn echo(call: &ToolCall) -> ToolCall {
+    let mut name: String = call
+        .name
+        .chars()
+        .take(64)
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' })
+        .collect();
+    if name.is_empty() {
+        "unnamed".clone_into(&mut name);
     }
+    let is_object = serde_json::from_str::<serde_json::Value>(&call.arguments)
+        .is_ok_and(|value| value.is_object());
+    let arguments = if is_object {
+        call.arguments.clone()
+    } else {
+        serde_json::json!({"malformed": call.arguments}).to_string()
+    };
+    ToolCall { id: call.id.clone(), name, arguments }
 }
 
 fn gave_up(message: String) -> BuildOutcome {

@@ -200,7 +200,7 @@ impl Tools<'_> {
         cancel: &CancellationToken,
     ) -> Result<Ran, SandboxError> {
         let asked = wanted.timeout_seconds.map_or(self.command_timeout, Duration::from_secs);
-        let timeout = asked.clamp(Duration::from_secs(1), self.command_timeout);
+        let timeout = asked.max(Duration::from_secs(1)).min(self.command_timeout);
         let mut shell = Shell::new(wanted.command, timeout);
         shell.output_cap = OUTPUT_CAP;
         let finished = self.sandbox.run(self.place, &shell, cancel).await?;

@@ -30,6 +30,8 @@ pub(super) struct Walk {
     at: usize,
     /// Whether another tier may be used at all.
     free: bool,
+    /// Tiers that were left; none is come back to in this round.
+    left: Vec<ModelTier>,
 }
 
 impl Walk {
@@ -51,16 +53,28 @@ impl Walk {
                 posts.push(Post::Command);
             }
         }
-        Self { posts, at: 0, free: chain.len() > 1 }
+        Self { posts, at: 0, free: chain.len() > 1, left: Vec::new() }
     }
 
     pub(super) fn here(&self) -> Option<Post> {
         self.posts.get(self.at).copied()
     }
 
-    /// On to the next post.
+    /// On to the next post that was not left already.
     pub(super) fn down(&mut self) {
+        self.leave();
         self.at += 1;
+        while let Some(Post::Model(tier)) = self.here()
+            && self.left.contains(&tier)
+        {
+            self.at += 1;
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(Post::Model(tier)) = self.here() {
+            self.left.push(tier);
+        }
     }
 
     /// On to the local builder: the paid key is out.
@@ -79,13 +93,18 @@ impl Walk {
     /// whether there is one.
     pub(super) fn larger(&mut self, table: &TierTable, today: NaiveDate) -> bool {
         let window = |tier| table.get(tier).map_or(0, |tier| tier.model.input_window);
-        let Some(now) = self.here().map(|post| window(post.tier())) else { return false };
+        // The local builder's work stays local: what is paid was left, or never wanted.
+        let now = match self.here() {
+            Some(Post::Model(tier)) if tier != ModelTier::LocalBuilder => window(tier),
+            Some(Post::Model(_) | Post::Command) | None => return false,
+        };
         let larger = table
             .live(today)
             .into_iter()
-            .filter(|tier| self.free && window(*tier) > now)
+            .filter(|tier| self.free && window(*tier) > now && !self.left.contains(tier))
             .min_by_key(|tier| window(*tier));
         let Some(tier) = larger else { return false };
+        self.leave();
         self.at += 1;
         self.posts.insert(self.at, Post::Model(tier));
         true
@@ -145,6 +164,16 @@ mod tests {
         assert!(!free.larger(&table(), today()));
         free.down();
         assert_eq!(free.here(), Some(Post::Model(ModelTier::LocalBuilder)));
+        assert!(!free.larger(&table(), today()), "local work stays local");
+        let mut again = walk(&ModelTier::CHAIN, false);
+        assert!(again.larger(&table(), today()));
+        assert_eq!(again.here(), Some(Post::Model(ModelTier::Gpt4Turbo)));
+        again.down();
+        assert_eq!(
+            again.here(),
+            Some(Post::Model(ModelTier::Gpt4)),
+            "a tier that was left stays so"
+        );
         let mut alone = walk(&[ModelTier::Gpt4], false);
         assert!(!alone.larger(&table(), today()));
     }
