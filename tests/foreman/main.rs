@@ -2,3 +2,6 @@
 
 mod gate;
 mod git;
+mod process;
+mod sandbox;
+mod store;
