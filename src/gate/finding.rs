@@ -30,6 +30,19 @@ impl Where {
     }
 }
 
+/// Characters of a line that are quoted in a finding.
+const QUOTED: usize = 120;
+
+/// A line as a finding quotes it: trimmed and cut.
+#[must_use]
+pub fn quote(line: &str) -> String {
+    let line = line.trim();
+    match line.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("`{}…`", &line[..end]),
+        None => format!("`{line}`"),
+    }
+}
+
 /// A violation of the given severity.
 #[must_use]
 pub fn violation(kind: &str, severity: Severity, what: impl Into<String>, at: Where) -> Violation {

@@ -83,7 +83,14 @@ impl Gate {
     ) -> Diff {
         let mut checks = Vec::new();
         let mut violations = Vec::new();
-        let mut add = |dimension, name: &str, found: Vec<Violation>| {
+        let known = self.runner.logs.redactor();
+        let mut add = |dimension, name: &str, mut found: Vec<Violation>| {
+            for violation in &mut found {
+                // A line may break two rules, and be quoted for the one while it leaks for the other.
+                if secrets::secret_in(&violation.description, known).is_some() {
+                    violation.description = format!("{} (the line holds a secret)", violation.kind);
+                }
+            }
             checks.push(check_of(dimension, name, &found));
             violations.extend(found);
         };
@@ -102,14 +109,18 @@ impl Gate {
             "protected_paths",
             protected::protected(changes, &policy.protected),
         );
-        let known = self.runner.logs.redactor();
         add(Dimension::Governance, "secrets", secrets::secrets(changes, &candidate.texts, known));
         add(
             Dimension::Governance,
             "size",
             size::size(changes, policy.max_changed_files, policy.max_changed_lines),
         );
-        add(Dimension::Governance, "honest_code", tamper::tamper(changes));
+        let commands: Vec<&str> = CommandKind::ALL
+            .into_iter()
+            .flat_map(|kind| policy.to_run(kind))
+            .map(|planned| planned.command.as_str())
+            .collect();
+        add(Dimension::Governance, "honest_code", tamper::tamper(changes, &commands));
         add(Dimension::Cdw, "conflict_markers", markers::markers(changes));
         add(Dimension::Qiel, "lock_files", coherence::coherence(changes, paths));
         let named = coherence::new_dependencies(changes);

@@ -170,7 +170,8 @@ impl Runner {
             Ending::TimedOut => Ended::TimedOut,
             Ending::Cancelled => return Err(GateError::Cancelled),
         };
-        let raw = finished.stdout.text();
+        // Findings and names are quoted elsewhere: nothing secret gets that far.
+        let raw = self.logs.redactor().redact(&finished.stdout.text());
         let inside = self.sandbox.workspace_inside(&bench.place);
         let text = plain(&raw).replace(&format!("{}/", inside.display()), "");
         let failed = ended != Ended::Exited(0);

@@ -10,7 +10,7 @@ use regex::Regex;
 use super::cases::is_trivial;
 use crate::domain::evidence::Violation;
 use crate::gate::change::{ChangeKind, Changed, Line};
-use crate::gate::finding::{Where, high};
+use crate::gate::finding::{Where, high, quote};
 use crate::gate::logs::pattern;
 use crate::gate::scan::{Language, Strings, code_of, is_test_path};
 
@@ -80,7 +80,7 @@ fn suppressed(change: &Changed, found: &mut Vec<Violation>) {
     for line in surplus(mark, &added, &change.removed) {
         found.push(high(
             "error_suppressed",
-            format!("a check is silenced: `{}`", line.text.trim()),
+            format!("a check is silenced: {}", quote(&line.text)),
             Where::line(&change.path, line.number),
         ));
     }
@@ -146,7 +146,7 @@ fn settings(change: &Changed, found: &mut Vec<Violation>) {
     for line in surplus(&LOOSE, &change.added, &change.removed) {
         found.push(high(
             "settings_loosened",
-            format!("a check's setting is loosened: `{}`", line.text.trim()),
+            format!("a check's setting is loosened: {}", quote(&line.text)),
             Where::line(&change.path, line.number),
         ));
     }
@@ -158,7 +158,7 @@ fn settings(change: &Changed, found: &mut Vec<Violation>) {
     for line in surplus(&STRICT, &change.removed, &change.added) {
         found.push(high(
             "settings_loosened",
-            format!("a strict setting was removed: `{}`", line.text.trim()),
+            format!("a strict setting was removed: {}", quote(&line.text)),
             Where::file(&change.path),
         ));
     }
@@ -264,7 +264,7 @@ fn trivial(change: &Changed, found: &mut Vec<Violation>) {
         {
             found.push(high(
                 "assertions_weakened",
-                format!("an assertion that can't fail: `{}`", line.text.trim()),
+                format!("an assertion that can't fail: {}", quote(&line.text)),
                 Where::line(&change.path, line.number),
             ));
         }

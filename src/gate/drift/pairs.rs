@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::cases::{TestCase, cases};
 use crate::domain::evidence::Violation;
 use crate::gate::change::Changed;
-use crate::gate::finding::{Where, high};
+use crate::gate::finding::{Where, high, quote};
 
 struct Placed<'a> {
     /// The file's name after the change, for old and new alike, so that renames line up.
@@ -165,7 +165,7 @@ fn weakened(before: &TestCase, after: &TestCase, file: &str, found: &mut Vec<Vio
     } else if let Some(line) = after.body.iter().find(|l| leaves(l) && !before.body.contains(l)) {
         found.push(high(
             "test_cut_short",
-            format!("the test `{name}` now ends early: `{line}`"),
+            format!("the test `{name}` now ends early: {}", quote(line)),
             at(),
         ));
     }

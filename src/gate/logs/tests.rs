@@ -3,6 +3,8 @@
 //! Pure. Each reader looks for its runner's own summary and says nothing where it finds none;
 //! what several readers recognise is added up, because one command may call several runners.
 
+mod javascript;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -10,6 +12,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::pattern;
+use javascript::{jest, mocha, node, vitest};
 
 /// Names kept of each kind; more would bloat what is stored, and nobody reads them.
 const MOST_NAMES: usize = 20_000;
@@ -143,7 +146,8 @@ fn cargo(text: &str) -> Option<TestReport> {
             let name = DOC_LINE.replace(&one[1], "").into_owned();
             match &one[2] {
                 "FAILED" => found.failing.push(name),
-                "ok" => {
+                // A doc test's name is its item's, which may be renamed: only counted.
+                "ok" if !name.contains(" - ") => {
                     found.names.insert(name);
                 }
                 _ => {}
@@ -212,67 +216,6 @@ fn unittest(text: &str) -> Option<TestReport> {
     Some(found)
 }
 
-fn jest(text: &str) -> Option<TestReport> {
-    let mut found = report("jest");
-    let mut seen = text.contains("No tests found, exiting");
-    for line in text.lines() {
-        if let Some(counts) = line.strip_prefix("Tests:") {
-            seen = true;
-            found.passed += count(counts, &["passed"]);
-            found.failed += count(counts, &["failed"]);
-            found.skipped += count(counts, &["skipped", "todo", "pending"]);
-        } else if let Some(name) = line.trim_start().strip_prefix("● ") {
-            found.failing.push(name.trim().to_owned());
-        }
-    }
-    seen.then_some(found)
-}
-
-fn vitest(text: &str) -> Option<TestReport> {
-    static SUMMARY: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"^\s*Tests\s{2,}((?:\d+ [a-z]+(?: \| )?)+)\s*\(\d+\)|^\s*(No test files found)")
-    });
-    static BAD: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*FAIL\s+(\S+ > .+)$"));
-    let mut found = report("vitest");
-    let mut seen = false;
-    for line in text.lines() {
-        if let Some(summary) = SUMMARY.captures(line) {
-            seen = true;
-            let counts = summary.get(1).map_or("", |counts| counts.as_str());
-            found.passed += count(counts, &["passed"]);
-            found.failed += count(counts, &["failed"]);
-            found.skipped += count(counts, &["skipped", "todo"]);
-        } else if let Some(bad) = BAD.captures(line) {
-            found.failing.push(bad[1].trim().to_owned());
-        }
-    }
-    seen.then_some(found)
-}
-
-fn mocha(text: &str) -> Option<TestReport> {
-    static COUNT: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"^\s+(\d+) (passing|failing|pending)\b(?: \(.*\))?$"));
-    static BAD: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s+\d+\) (.+?):?$"));
-    let mut found = report("mocha");
-    let mut seen = false;
-    for line in text.lines() {
-        if let Some(counts) = COUNT.captures(line) {
-            let amount = number(&counts, 1);
-            match &counts[2] {
-                "passing" => {
-                    seen = true;
-                    found.passed += amount;
-                }
-                "failing" => found.failed += amount,
-                _ => found.skipped += amount,
-            }
-        } else if let Some(bad) = BAD.captures(line) {
-            found.failing.push(bad[1].to_owned());
-        }
-    }
-    seen.then_some(found)
-}
-
 fn go(text: &str) -> Option<TestReport> {
     static ONE: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"^\s*--- (PASS|FAIL|SKIP): (\S+) \([\d.]+s\)"));
@@ -316,31 +259,6 @@ fn go(text: &str) -> Option<TestReport> {
     seen.then_some(found)
 }
 
-fn node(text: &str) -> Option<TestReport> {
-    static COUNT: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"^(?:#|ℹ) (tests|pass|fail|cancelled|skipped|todo) (\d+)$"));
-    let mut found = report("node");
-    let mut seen = false;
-    for line in text.lines() {
-        if let Some(counts) = COUNT.captures(line) {
-            let amount = number(&counts, 2);
-            match &counts[1] {
-                "tests" => seen = true,
-                "pass" => found.passed += amount,
-                "fail" | "cancelled" => found.failed += amount,
-                _ => found.skipped += amount,
-            }
-        }
-        let bad = line.trim_start();
-        if let Some(name) = bad.strip_prefix("✖ ").filter(|name| *name != "failing tests:") {
-            found.failing.push(name.to_owned());
-        } else if let Some(name) = bad.strip_prefix("not ok ") {
-            found.failing.push(tap_name(name).to_owned());
-        }
-    }
-    seen.then_some(found)
-}
-
 fn tap_name(rest: &str) -> &str {
     let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
     rest.strip_prefix("- ").unwrap_or(rest)
@@ -363,8 +281,8 @@ fn tap(text: &str) -> Option<TestReport> {
                 found.failed += 1;
                 found.failing.push(tap_name(rest).to_owned());
             } else {
+                // Its description is prose, which may be reworded: only counted.
                 found.passed += 1;
-                found.names.insert(tap_name(rest).to_owned());
             }
         } else if line.starts_with("Bail out!") {
             found.broken = Some("the TAP producer bailed out".to_owned());

@@ -9,19 +9,24 @@ use regex::Regex;
 use crate::domain::evidence::Violation;
 use crate::gate::change::{Changed, Line};
 use crate::gate::drift::cases::test_lines;
-use crate::gate::finding::{Where, high};
+use crate::gate::finding::{Where, high, quote};
 use crate::gate::logs::pattern;
 use crate::gate::scan::{Language, Strings, code_of, is_test_path};
 
-/// Both rules over all changed files.
+/// All of this file's rules over all changed files. `commands` are the ones that the gate runs: a
+/// script that they name is held to more than any other.
 #[must_use]
-pub fn tamper(changes: &[Changed]) -> Vec<Violation> {
+pub fn tamper(changes: &[Changed], commands: &[&str]) -> Vec<Violation> {
     let mut found = Vec::new();
     for change in changes {
+        let named = commands.iter().any(|command| command.contains(change.name()));
         let code = code_of(&change.new, Language::of(&change.path), Strings::Keep);
         let code: Vec<&str> = code.lines().collect();
         asks_about_tests(change, &code, &mut found);
-        hides_failure(change, &code, &mut found);
+        hidden_characters(change, &mut found);
+        if named || is_test_path(&change.path) || Language::of(&change.path) != Language::Shell {
+            hides_failure(change, &code, &mut found);
+        }
         ends_the_runner(change, &code, &mut found);
         build_script(change, &code, &mut found);
     }
@@ -90,7 +95,7 @@ fn asks_about_tests(change: &Changed, code: &[&str], found: &mut Vec<Violation>)
         if !in_test && asked {
             found.push(high(
                 "asks_if_under_test",
-                format!("the code asks whether it is under test: `{}`", line.text.trim()),
+                format!("the code asks whether it is under test: {}", quote(&line.text)),
                 Where::line(&change.path, line.number),
             ));
         }
@@ -184,7 +189,7 @@ fn hides_failure(change: &Changed, code: &[&str], found: &mut Vec<Violation>) {
     for line in hits {
         found.push(high(
             "hides_failure",
-            format!("a failure could be hidden: `{}`", line.text.trim()),
+            format!("a failure could be hidden: {}", quote(&line.text)),
             Where::line(&change.path, line.number),
         ));
     }
@@ -224,6 +229,21 @@ fn is_runner_hook(path: &str) -> bool {
             .any(|start| name.starts_with(start))
 }
 
+/// Characters that make code read otherwise than it runs.
+fn hidden_characters(change: &Changed, found: &mut Vec<Violation>) {
+    let hidden = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if change.binary {
+        return;
+    }
+    if let Some(line) = change.added.iter().find(|line| line.text.contains(hidden)) {
+        found.push(high(
+            "hidden_characters",
+            "the line holds bidirectional control characters",
+            Where::line(&change.path, line.number),
+        ));
+    }
+}
+
 fn ends_the_runner(change: &Changed, code: &[&str], found: &mut Vec<Violation>) {
     static ENDS: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
@@ -244,7 +264,7 @@ fn ends_the_runner(change: &Changed, code: &[&str], found: &mut Vec<Violation>) 
         if hook || (in_test && !script && ENDS.is_match(here)) {
             found.push(high(
                 "hides_failure",
-                format!("the test runner is interfered with: `{}`", line.text.trim()),
+                format!("the test runner is interfered with: {}", quote(&line.text)),
                 Where::line(&change.path, line.number),
             ));
         }
@@ -268,7 +288,7 @@ fn build_script(change: &Changed, code: &[&str], found: &mut Vec<Violation>) {
         if REACHES.is_match(here) && !writes_out {
             found.push(high(
                 "build_script",
-                format!("a build script that can hide a failure: `{}`", line.text.trim()),
+                format!("a build script that can hide a failure: {}", quote(&line.text)),
                 Where::line(&change.path, line.number),
             ));
         }
@@ -281,7 +301,7 @@ mod tests {
 
     fn kinds(path: &str, old: &str, new: &str) -> Vec<String> {
         let old = (!old.is_empty()).then_some(old);
-        tamper(&[Changed::text(path, None, old, Some(new))])
+        tamper(&[Changed::text(path, None, old, Some(new))], &["sh test.sh"])
             .into_iter()
             .map(|violation| violation.kind)
             .collect()
@@ -349,7 +369,8 @@ mod tests {
                 .is_empty()
         );
         assert!(kinds("package.json", "\"version\": \"1\"\n", "\"version\": \"2\"\n").is_empty());
-        assert!(kinds("run.sh", "./a\n", "./a\n./b\n").is_empty());
+        assert!(kinds("run.sh", "./a\n", "./a || true\nexit 0\n").is_empty());
+        assert_eq!(kinds("src/a.rs", "", "// \u{202e} x\n"), ["hidden_characters"]);
         let build =
             "fn main() {\n    let out = env(\"OUT_DIR\");\n    std::fs::write(out, \"\");\n}";
         assert!(kinds("build.rs", "", build).is_empty());
