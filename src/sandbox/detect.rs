@@ -129,13 +129,20 @@ impl Machine {
             Ok(totals) => (Some(totals), None),
             Err(error) => (None, Some(error.to_string())),
         };
+        let closed = self.closed_toolchain(kind);
         let facts = |reached| Facts {
             identity,
             root: self.root,
             totals: no_totals.clone(),
             reached,
-            closed: self.closed_toolchain(kind),
-            advice: (!tried.is_empty()).then(|| advice_for(tried)),
+            closed: closed.clone(),
+            advice: match (tried, &closed) {
+                ([], None) => None,
+                ([], Some(_)) => {
+                    Some("Use bubblewrap, which shows toolchains wherever they are.".to_owned())
+                }
+                (tried, _) => Some(advice_for(tried)),
+            },
         };
         let trial = self.sandbox(kind, bwrap.clone(), identity, totals, facts(Vec::new()));
         let reached = match self.prove(&trial).await? {
