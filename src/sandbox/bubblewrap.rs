@@ -15,7 +15,8 @@ use crate::process::{Confinement, Settings, Spec, exec};
 
 /// Where a command sees its workspace.
 pub(super) const WORKSPACE: &str = "/workspace";
-const HOME: &str = "/home/builder";
+/// Not a name that a person's home has: toolchains below that one are shown where they are.
+const HOME: &str = "/home/foreman-box";
 const TMP: &str = "/tmp";
 /// Where the box sees the foreman binary.
 pub(super) const HELPER: &str = "/run/foreman";
@@ -35,7 +36,7 @@ pub(super) fn spec(inner: &Inner, place: &Place, shell: &Shell) -> Spec {
     }
     args.bind("--bind", &place.home(), Path::new(HOME));
     args.bind("--bind", &place.tmp(), Path::new(TMP));
-    // After /tmp, so that a path below the host's /tmp can still be shown.
+    // After /tmp, so that a path below the host's /tmp can still be shown; see `Place::make_way`.
     for path in inner.tools.mounts().iter().chain(&place.read_only) {
         args.bind("--ro-bind", path, path);
     }

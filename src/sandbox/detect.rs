@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::advice::{advice_for, obstacle_from};
 use super::cgroup::Totals;
 use super::landlock::closed_to_others;
 use super::report::{Facts, SandboxReport};
@@ -128,13 +129,20 @@ impl Machine {
             Ok(totals) => (Some(totals), None),
             Err(error) => (None, Some(error.to_string())),
         };
+        let closed = self.closed_toolchain(kind);
         let facts = |reached| Facts {
             identity,
             root: self.root,
             totals: no_totals.clone(),
             reached,
-            closed: self.closed_toolchain(kind),
-            advice: (!tried.is_empty()).then(|| advice_for(tried)),
+            closed: closed.clone(),
+            advice: match (tried, &closed) {
+                ([], None) => None,
+                ([], Some(_)) => {
+                    Some("Use bubblewrap, which shows toolchains wherever they are.".to_owned())
+                }
+                (tried, _) => Some(advice_for(tried)),
+            },
         };
         let trial = self.sandbox(kind, bwrap.clone(), identity, totals, facts(Vec::new()));
         let reached = match self.prove(&trial).await? {
@@ -260,48 +268,4 @@ fn find(program: &str) -> Option<PathBuf> {
         .chain(["/usr/bin".into(), "/usr/local/bin".into()])
         .map(|folder| folder.join(program))
         .find(|path| path.is_absolute() && path.is_file())
-}
-
-fn obstacle_from(kind: Kind, said: &str) -> Obstacle {
-    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    let detail = last.chars().take(300).collect::<String>();
-    match kind {
-        Kind::Landlock if said.contains("does not offer it") => Obstacle::Missing(detail),
-        Kind::Landlock | Kind::Bubblewrap | Kind::None => Obstacle::Forbidden(detail),
-    }
-}
-
-/// What opens the way, from what stood in it and the system's own switches.
-fn advice_for(tried: &[(Kind, Obstacle)]) -> String {
-    let Some((_, obstacle)) = tried.iter().find(|(kind, _)| *kind == Kind::Bubblewrap) else {
-        return "Install bubblewrap and use FOREMAN_SANDBOX=auto.".to_owned();
-    };
-    match obstacle {
-        Obstacle::Missing(_) => {
-            "Install bubblewrap (`apt install bubblewrap`, `dnf install bubblewrap`).".to_owned()
-        }
-        Obstacle::Leaks(_) => {
-            "This bubblewrap cannot be trusted here; please report it.".to_owned()
-        }
-        Obstacle::Forbidden(_) => {
-            let is = |file: &str, value: &str| {
-                std::fs::read_to_string(file).is_ok_and(|text| text.trim() == value)
-            };
-            if is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
-                "AppArmor closes user namespaces: give bwrap an AppArmor profile with `userns,`, \
-                 or `sysctl kernel.apparmor_restrict_unprivileged_userns=0`."
-                    .to_owned()
-            } else if is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
-                "User namespaces are closed: `sysctl kernel.unprivileged_userns_clone=1`."
-                    .to_owned()
-            } else if is("/proc/sys/user/max_user_namespaces", "0") {
-                "User namespaces are closed: `sysctl user.max_user_namespaces=15000`.".to_owned()
-            } else {
-                "Namespaces are closed, as in most containers: run the container with \
-                 `--security-opt seccomp=unconfined --security-opt systempaths=unconfined` \
-                 (as root also `--cap-add SYS_ADMIN`), or run Foreman on the host."
-                    .to_owned()
-            }
-        }
-    }
 }

@@ -4,6 +4,7 @@
 //! when told, nothing), and says what is not held. Never decides which command to run, and never
 //! believes a mechanism that its own self-test did not prove on this machine.
 
+mod advice;
 mod bubblewrap;
 mod cgroup;
 mod detect;
@@ -227,7 +228,10 @@ impl Sandbox {
             None => None,
         };
         let mut spec = match self.inner.kind {
-            Kind::Bubblewrap => bubblewrap::spec(&self.inner, &place, shell),
+            Kind::Bubblewrap => {
+                place.make_way(self.inner.tools.mounts().iter().chain(&place.read_only))?;
+                bubblewrap::spec(&self.inner, &place, shell)
+            }
             Kind::Landlock => {
                 landlock::check_reach(&place, self.inner.identity)?;
                 self.bare_spec(&place, shell, landlock::confinement(&self.inner, &place))

@@ -1,6 +1,7 @@
 //! The folders a command works in: its workspace and its private home and /tmp.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::SandboxError;
@@ -31,6 +32,29 @@ impl Place {
     /// The name service inside: the host's file may name internal machines.
     pub(super) fn hosts(&self) -> PathBuf {
         self.private.join("hosts")
+    }
+
+    /// Makes mount points for host paths below /tmp, which is our private folder inside. Here and
+    /// not by bubblewrap: an earlier command may have left a link there that leads out.
+    pub(super) fn make_way<'a>(
+        &self,
+        shown: impl Iterator<Item = &'a PathBuf>,
+    ) -> Result<(), SandboxError> {
+        for path in shown {
+            let Ok(below) = path.strip_prefix("/tmp") else { continue };
+            let mut point = self.tmp();
+            for part in below {
+                point.push(part);
+                folder_at(&point)
+                    .map_err(|source| SandboxError::Place { path: path.clone(), source })?;
+            }
+            if path.is_file() {
+                std::fs::remove_dir(&point)
+                    .and_then(|()| std::fs::write(&point, ""))
+                    .map_err(|source| SandboxError::Place { path: path.clone(), source })?;
+            }
+        }
+        Ok(())
     }
 
     /// Absolute paths without links, so that what is shown is what was meant.
@@ -64,6 +88,18 @@ pub fn prepare_place(
     std::fs::write(place.hosts(), "127.0.0.1 localhost\n::1 localhost\n")?;
     give(workspace, owner)?;
     Ok(place)
+}
+
+/// A folder that others may pass, in place of whatever else may stand there.
+fn folder_at(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(facts) if facts.is_dir() => return Ok(()),
+        Ok(_) => std::fs::remove_file(path)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    std::fs::create_dir(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
 }
 
 fn give(path: &Path, owner: Option<Identity>) -> io::Result<()> {

@@ -1,4 +1,5 @@
 //! Children: they die with their parent, keep to their bounds, and say all they may.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::path::Path;
 use std::process::Stdio;
