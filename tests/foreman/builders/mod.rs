@@ -8,10 +8,11 @@ use foreman::builders::BuildOutcome;
 use foreman::demo::model::{Reply, ScriptInput, ScriptedCall};
 use foreman::domain::call::ErrorClass;
 use foreman::domain::event::{EventType, Severity};
+use foreman::domain::ids::CallId;
 use foreman::domain::money::Usd;
 use foreman::domain::plan::ReasonCode;
 use foreman::domain::tier::ModelTier;
-use foreman::store::CallStatus;
+use foreman::store::{CallStatus, Reserve, Reserved, Settlement};
 use serde_json::json;
 
 use scene::Scene;
@@ -327,6 +328,80 @@ async fn little_money_makes_the_answers_shorter_once() {
     assert_eq!(finished_by(&scene.build().await), ModelTier::Gpt51);
     assert_eq!(scene.requests()[0].body["max_completion_tokens"], 1_024);
     assert!(scene.spent().await < Usd::from_nanos(30_000_000));
+}
+
+#[tokio::test]
+async fn money_in_flight_elsewhere_is_waited_for() {
+    let mut scene = Scene::new(|_| finish()).await;
+    scene.task.ceilings.night = Usd::from_usd(1.0);
+    let store = &scene.builders.store;
+    let other = Reserve {
+        id: CallId::fresh(),
+        attempt: scene.task.attempt.clone(),
+        issue: scene.task.issue,
+        escalation: None,
+        tier: ModelTier::Gpt51,
+        model: "gpt-5.1".to_owned(),
+        estimate: Usd::from_nanos(1_000_000_000),
+        ceilings: scene.task.ceilings,
+    };
+    let Reserved::Dispatched(other) = store.reserve(&scene.fence, other).await.expect("reserved")
+    else {
+        panic!("refused")
+    };
+    let waiting = tokio::time::timeout(Duration::from_millis(300), scene.build()).await;
+    assert!(waiting.is_err(), "neither refused nor sent: {waiting:?}");
+    assert!(scene.requests().is_empty());
+    let free = Settlement::Failed {
+        class: ErrorClass::Server,
+        message: String::new(),
+        cost: Usd::ZERO,
+        unknown: false,
+    };
+    store.settle(&scene.fence, &other, free, Vec::new()).await.expect("settled");
+    assert_eq!(finished_by(&scene.build().await), ModelTier::Gpt51);
+    assert_eq!(scene.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_prompt_that_cannot_fit_is_not_sent() {
+    let mut scene = Scene::new(|_| finish()).await;
+    scene.narrow(ModelTier::Gpt4, 1_024);
+    scene.task.body = "word ".repeat(1_000);
+    scene.task.chain = ModelTier::Gpt4.chain_down();
+    assert_eq!(finished_by(&scene.build().await), ModelTier::Gpt4Turbo);
+    let calls = scene.calls().await;
+    assert_eq!(calls.len(), 1, "the small window was not asked");
+    assert_eq!(scene.events(EventType::ModelFallback).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_local_server_works_in_the_same_loop_for_nothing() {
+    let mut scene = Scene::new(solve).await;
+    scene.serve_locally("tiny");
+    scene.task.chain = vec![ModelTier::LocalBuilder];
+    scene.task.ceilings.night = Some(Usd::ZERO);
+    assert_eq!(finished_by(&scene.build().await), ModelTier::LocalBuilder);
+    let calls = scene.calls().await;
+    assert!(calls.iter().all(|call| call.model == "tiny" && call.cost == Usd::ZERO));
+    assert!(scene.requests()[0].authorization.is_none());
+    assert!(scene.requests()[0].body["max_tokens"].is_u64());
+}
+
+#[tokio::test]
+async fn a_broken_call_is_sent_back_as_servers_take_it() {
+    let scene = Scene::new(|input| match input.turn {
+        0 => Reply::ToolCalls(vec![ScriptedCall {
+            name: "run command!".to_owned(),
+            arguments: "{\"command\": ".to_owned(),
+        }]),
+        _ => finish(),
+    })
+    .await;
+    assert_eq!(finished_by(&scene.build().await), ModelTier::Gpt51);
+    let sent = scene.requests().remove(1).body["messages"][2]["tool_calls"][0]["function"].clone();
+    assert_eq!(sent["name"], "run_command_");
+    assert_eq!(sent["arguments"], "{\"malformed\":\"{\\\"command\\\": \"}");
 }
 
 #[tokio::test]
