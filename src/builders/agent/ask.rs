@@ -61,8 +61,14 @@ impl Agent<'_> {
             if prompt > tier.model.input_window * WINDOW_SLACK.0 / WINDOW_SLACK.1 {
                 self.last_error =
                     format!("the prompt is larger than {}'s window", tier.model.model);
+                let before = self.walk.here();
                 if !self.make_room() {
                     return Ok(Asked::End(self.exhausted()));
+                }
+                let why = self.last_error.clone();
+                let moved = self.moved(&tier, before, &why, ErrorClass::ContextLength);
+                if let Some(moved) = moved {
+                    self.builders.store.apply(self.fence, vec![moved]).await?;
                 }
                 continue;
             }

@@ -177,7 +177,12 @@ impl Tools<'_> {
                 Err(malformed) => malformed,
             },
             "read_file" => with(call, |wanted: ReadFile| said(self.read(&wanted), false)),
-            "write_file" => with(call, |wanted: WriteFile| said(self.write(&wanted), true)),
+            "write_file" => with(call, |wanted: WriteFile| {
+                if self.files.read(&wanted.path).is_ok_and(|there| there == wanted.content) {
+                    return said(Ok(format!("{} is exactly that already", wanted.path)), false);
+                }
+                said(self.write(&wanted), true)
+            }),
             "edit_file" => with(call, |wanted: EditFile| said(self.edit(&wanted), true)),
             "search" => match arguments::<SearchFiles>(call) {
                 Ok(wanted) => said(self.search(wanted).await, false),

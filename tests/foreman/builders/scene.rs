@@ -14,7 +14,7 @@ use foreman::domain::money::Usd;
 use foreman::domain::redact::Redactor;
 use foreman::domain::run::{NightConfig, NightRequest};
 use foreman::domain::tier::ModelTier;
-use foreman::models::{DefaultEndpoint, Models, tier_table};
+use foreman::models::{DefaultEndpoint, LocalServer, Models, TierOverride, TierTable, tier_table};
 use foreman::process::Children;
 use foreman::sandbox::{Mode, Sandbox, prepare_place};
 use foreman::store::{
@@ -77,22 +77,30 @@ impl Scene {
         let store = store.await.expect("a store");
         let task = task(place.expect("a place"));
         let fence = run(&store, &task).await;
-        let defaults = DefaultEndpoint {
-            base_url: server.base_url().clone(),
-            api_key: Some(SecretString::from("sk-test-secret")),
-        };
-        let today = Utc::now().date_naive();
-        let tiers = tier_table(&Default::default(), &defaults, None, today, |_| None);
+        let tiers = table(&server, &[], None);
         let builders = Builders {
             store,
             models: Models::new().expect("a client"),
-            tiers: Arc::new(tiers.expect("a table")),
+            tiers,
             sandbox,
             local_command: None,
             redactor: Arc::new(Redactor::new(["sk-test-secret"])),
         };
         let cancel = CancellationToken::new();
         Self { _root: root, outside, workspace, server, builders, fence, task, cancel }
+    }
+
+    /// Gives a tier a smaller window.
+    pub fn narrow(&mut self, tier: ModelTier, input_window: u64) {
+        let small = TierOverride { input_window: Some(input_window), ..Default::default() };
+        self.builders.tiers = table(&self.server, &[(tier, small)], None);
+    }
+
+    /// Puts a local server behind the local builder's tier.
+    pub fn serve_locally(&mut self, model: &str) {
+        let base_url = self.server.base_url().clone();
+        let local = LocalServer { base_url, model: model.to_owned() };
+        self.builders.tiers = table(&self.server, &[], Some(&local));
     }
 
     pub async fn build(&self) -> BuildOutcome {
@@ -137,6 +145,20 @@ impl Scene {
         let rows = self.builders.store.tool_results(&self.task.attempt).await.expect("rows");
         rows.into_iter().map(|row| row.output).collect()
     }
+}
+
+fn table(
+    server: &FakeModel,
+    overrides: &[(ModelTier, TierOverride)],
+    local: Option<&LocalServer>,
+) -> Arc<TierTable> {
+    let defaults = DefaultEndpoint {
+        base_url: server.base_url().clone(),
+        api_key: Some(SecretString::from("sk-test-secret")),
+    };
+    let overrides = overrides.iter().cloned().collect();
+    let today = Utc::now().date_naive();
+    Arc::new(tier_table(&overrides, &defaults, local, today, |_| None).expect("a table"))
 }
 
 fn task(workspace: foreman::sandbox::Place) -> Task {
