@@ -26,7 +26,8 @@ pub mod builders;
 pub mod gate;
 pub mod governance;
 
-//pub mod overnight;
+pub mod app;
+pub mod overnight;
 
 pub mod http;
 

@@ -99,12 +99,8 @@ impl App {
         git.version().await?;
         let sandbox = Sandbox::detect(children, wiring::sandbox_mode(&config), helper).await?;
         say_what_is_held(&sandbox);
-        let gate = Gate::new(
-            sandbox.clone(),
-            store.clone(),
-            &config.data_dir,
-            Arc::clone(&redactor),
-        );
+        let gate =
+            Gate::new(sandbox.clone(), store.clone(), &config.data_dir, Arc::clone(&redactor));
         let builders = Builders::new(
             store.clone(),
             Models::new()?,
@@ -135,25 +131,19 @@ impl App {
     /// Serves until `shutdown`, then stops work and the server within the configured bound.
     pub async fn run_until(self, shutdown: CancellationToken) -> Result<(), AppError> {
         let server = &self.config.server;
-        let listening = |source| AppError::Listen {
-            host: server.host.clone(),
-            port: server.port,
-            source,
-        };
-        let listener = TcpListener::bind((server.host.as_str(), server.port))
-            .await
-            .map_err(listening)?;
+        let listening =
+            |source| AppError::Listen { host: server.host.clone(), port: server.port, source };
+        let listener =
+            TcpListener::bind((server.host.as_str(), server.port)).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         tracing::info!(%address, "Foreman listens on http://{address}{}", server.base_path);
 
         let closing = CancellationToken::new();
         let router =
             http::router(self.overnight.clone(), Arc::clone(&self.config), closing.clone());
-        let serving = axum::serve(
-            listener,
-            router.into_make_service_with_connect_info::<SocketAddr>(),
-        )
-        .with_graceful_shutdown(closing.clone().cancelled_owned());
+        let serving =
+            axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+                .with_graceful_shutdown(closing.clone().cancelled_owned());
         let reconciler = tokio::spawn({
             let overnight = self.overnight.clone();
             async move { overnight.reconcile(RECONCILE_EVERY).await }

@@ -7,9 +7,9 @@ use secrecy::ExposeSecret;
 
 use super::AppError;
 use crate::builders::WorkLimits;
-use crate::config::{self, Authors, Config, Database, GitHubCredential, SandboxMode};
+use crate::config::{Authors, Config, Database, GitHubCredential, SandboxMode};
 use crate::domain::tier::ModelTier;
-use crate::escalation::{EscalationLabels, QuotaLimits};
+use crate::escalation::QuotaLimits;
 use crate::git::Author;
 use crate::github::{Credential, intake};
 use crate::models::{self, TierTable, tier_table};
@@ -56,38 +56,7 @@ pub fn tiers(config: &Config) -> Result<TierTable, AppError> {
     });
     let read_key = |name: &str| config.models.tier_keys.get(name).cloned();
     let today = Utc::now().date_naive();
-    let overrides = config.models.tiers.iter().map(|(tier, over)| (*tier, tier_override(over)));
-    Ok(tier_table(&overrides.collect(), &defaults, local.as_ref(), today, read_key)?)
-}
-
-fn tier_override(over: &config::TierOverride) -> models::TierOverride {
-    let over = over.clone();
-    models::TierOverride {
-        model: over.model,
-        base_url: over.base_url.map(String::from),
-        api_key_env: over.api_key_env,
-        input_window: over.input_window,
-        output_window: over.output_window,
-        price_input: over.price_input,
-        price_cached: over.price_cached,
-        price_output: over.price_output,
-        last_day: over.last_day,
-        replacement: over.replacement,
-    }
-}
-
-fn labels(labels: &config::EscalationLabels) -> EscalationLabels {
-    let labels = labels.clone();
-    EscalationLabels {
-        architecture: labels.architecture,
-        governance: labels.governance,
-        coordination: labels.coordination,
-        complexity_high: labels.complexity_high,
-        exempt: labels.exempt,
-        experimental: labels.experimental,
-        optimization: labels.optimization,
-        integration: labels.integration,
-    }
+    Ok(tier_table(&config.models.tiers, &defaults, local.as_ref(), today, read_key)?)
 }
 
 pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
@@ -119,7 +88,7 @@ pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
             hourly: limits.hourly,
             concurrent: limits.concurrent,
         },
-        labels: labels(&config.escalation.labels),
+        labels: config.escalation.labels.clone(),
         author: Author {
             name: config.publish.author_name.clone(),
             email: config.publish.author_email.clone(),

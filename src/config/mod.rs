@@ -25,8 +25,8 @@ pub use error::ConfigError;
 use file::File;
 pub use parse::is_loopback;
 pub use tables::{
-    Alerts, Authors, Escalation, EscalationLabels, Limits, LocalRepository, Publish, Review, Rule,
-    Setup, TierOverride, Trust,
+    Alerts, Authors, Escalation, Limits, LocalRepository, Publish, Review, Rule, Setup,
+    TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
 

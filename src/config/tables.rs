@@ -9,6 +9,7 @@ use url::Url;
 
 use super::env::address;
 use crate::domain::event::Severity;
+use crate::domain::labels::EscalationLabels;
 use crate::domain::money::Usd;
 use crate::domain::tier::ModelTier;
 
@@ -89,37 +90,6 @@ pub enum Review {
     Before,
 }
 
-/// `[escalation.labels]`: the labels, set by people with write access, that raise an issue.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EscalationLabels {
-    pub architecture: Vec<String>,
-    pub governance: Vec<String>,
-    pub coordination: Vec<String>,
-    /// Labels that make an issue's complexity high.
-    pub complexity_high: Vec<String>,
-    pub exempt: Vec<String>,
-    pub experimental: Vec<String>,
-    pub optimization: Vec<String>,
-    pub integration: Vec<String>,
-}
-
-impl Default for EscalationLabels {
-    fn default() -> Self {
-        let list = |labels: &[&str]| labels.iter().map(|&label| label.to_owned()).collect();
-        Self {
-            architecture: list(&["architecture"]),
-            governance: list(&["governance"]),
-            coordination: list(&["multi-agent"]),
-            complexity_high: list(&["complexity:high", "breaking-change", "high-priority"]),
-            exempt: list(&["security", "data-integrity", "system-failure", "governance-violation"]),
-            experimental: list(&["experimental"]),
-            optimization: list(&["optimization"]),
-            integration: list(&["integration"]),
-        }
-    }
-}
-
 /// `[limits]`. An amount is a number of USD; `"none"` is no ceiling, `0` no paid call.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -198,7 +168,7 @@ pub enum Authors {
 pub struct DesktopTable {
     /// Default false.
     pub enabled: bool,
-    /// Between two checks. Default 15.
+    /// Between two checks. Default 30.
     pub interval_minutes: u32,
     /// Failed checks until the builder is switched. Default 3.
     pub switch_after_failures: u32,
@@ -211,7 +181,7 @@ impl Default for DesktopTable {
     fn default() -> Self {
         Self {
             enabled: false,
-            interval_minutes: 15,
+            interval_minutes: 30,
             switch_after_failures: 3,
             return_after_healthy: 3,
             repositories: Vec::new(),

@@ -30,7 +30,7 @@ pub struct ScriptInput {
     pub issue: Option<u64>,
     /// How many answers of the model stand in the conversation.
     pub turn: usize,
-    /// How often the gate has sent the work back: user messages after the first.
+    /// How often the gate has sent the work back: user messages after the first, before any answer.
     pub round: usize,
     /// The last message's text: a tool's answer, or what the user said.
     pub last: String,
@@ -216,7 +216,12 @@ fn input(index: usize, body: Value) -> ScriptInput {
         model: body["model"].as_str().unwrap_or_default().to_owned(),
         issue: issue_of(&body),
         turn: by_role(&body, "assistant").count(),
-        round: by_role(&body, "user").count().saturating_sub(1),
+        round: messages(&body)
+            .iter()
+            .take_while(|message| message["role"] != "assistant")
+            .filter(|message| message["role"] == "user")
+            .count()
+            .saturating_sub(1),
         last: messages(&body)
             .last()
             .and_then(|message| message["content"].as_str())

@@ -451,7 +451,10 @@ mod tests {
         let rules = Rules { auto_heal: false, ..RULES };
         let (end, effects) = run(vec![built(), refusal()], rules);
         assert_eq!(effects[1], Effect::Comment);
-        assert!(matches!(step(end, Event::Commented, rules).1, Effect::End(Outcome::Failed { .. })));
+        assert!(matches!(
+            step(end, Event::Commented, rules).1,
+            Effect::End(Outcome::Failed { .. })
+        ));
     }
 
     #[test]

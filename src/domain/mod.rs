@@ -9,6 +9,7 @@ pub mod event;
 pub mod evidence;
 pub mod ids;
 pub mod issue;
+pub mod labels;
 pub mod money;
 pub mod plan;
 pub mod redact;

@@ -3,59 +3,14 @@
 //! Owns which label means what. Never reads issue text: who writes an issue must not decide what
 //! is spent on it.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
-
+use crate::domain::labels::EscalationLabels;
 use crate::domain::plan::{Complexity, PlannedIssue};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::select::SelectionContext;
 
 /// A milestone due within this time raises its issues.
 const MILESTONE_NEAR: TimeDelta = TimeDelta::days(7);
-
-/// Which labels mean what (`[escalation.labels]` of `foreman.toml`). Compared without regard to
-/// case, as GitHub does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EscalationLabels {
-    /// Default `architecture`.
-    pub architecture: Vec<String>,
-    /// Default `governance`.
-    pub governance: Vec<String>,
-    /// Default `multi-agent`.
-    pub coordination: Vec<String>,
-    /// Default `complexity:high`, `breaking-change`, `high-priority`.
-    pub complexity_high: Vec<String>,
-    /// Default `security`, `data-integrity`, `system-failure`, `governance-violation`.
-    pub exempt: Vec<String>,
-    /// Default `experimental`.
-    pub experimental: Vec<String>,
-    /// Default `optimization`.
-    pub optimization: Vec<String>,
-    /// Default `integration`.
-    pub integration: Vec<String>,
-}
-
-impl Default for EscalationLabels {
-    fn default() -> Self {
-        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-        Self {
-            architecture: words(&["architecture"]),
-            governance: words(&["governance"]),
-            coordination: words(&["multi-agent"]),
-            complexity_high: words(&["complexity:high", "breaking-change", "high-priority"]),
-            exempt: words(&[
-                "security",
-                "data-integrity",
-                "system-failure",
-                "governance-violation",
-            ]),
-            experimental: words(&["experimental"]),
-            optimization: words(&["optimization"]),
-            integration: words(&["integration"]),
-        }
-    }
-}
 
 /// The context of an issue. The plan's complexity comes partly from text: it can raise an issue
 /// within the counted tiers only, which is all that `complexity` does in the rule table.

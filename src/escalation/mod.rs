@@ -8,7 +8,7 @@ mod errors;
 mod quota;
 mod select;
 
-pub use context::{EscalationLabels, context_for};
+pub use context::context_for;
 pub use errors::{Next, RETRY_AFTER_CAP, after_error};
 pub use quota::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow, quota_allows};
 pub use select::{EscalationReason, Justification, Selection, SelectionContext, select_model};

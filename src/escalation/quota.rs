@@ -39,9 +39,20 @@ pub enum QuotaWindow {
     Concurrent,
 }
 
+impl QuotaWindow {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Daily => "daily",
+            Self::Hourly => "hourly",
+            Self::Concurrent => "concurrent",
+        }
+    }
+}
+
 /// No further counted escalation fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{used} of {limit} escalations are used ({window:?} limit)")]
+#[error("{used} of {limit} escalations are used ({} limit)", window.as_str())]
 pub struct QuotaRefusal {
     pub window: QuotaWindow,
     pub used: u32,

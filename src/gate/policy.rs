@@ -93,9 +93,9 @@ impl Commands {
             Self::NoneByPolicy => {
                 Some(format!("{POLICY_FILE} says `{kind} = []`: there is no {kind} command"))
             }
-            Self::NothingFound => Some(format!(
-                "no {kind} command is named in {POLICY_FILE} and none was detected"
-            )),
+            Self::NothingFound => {
+                Some(format!("no {kind} command is named in {POLICY_FILE} and none was detected"))
+            }
         }
     }
 }
@@ -132,9 +132,7 @@ impl Policy {
     /// Reads the file's text (`None` where there is none) and fills gaps with what was detected.
     pub fn parse(text: Option<&str>, detected: Detected) -> Result<Self, PolicyError> {
         let file: PolicyFile = match text {
-            Some(text) => {
-                toml::from_str(text).map_err(|error| PolicyError::toml(text, &error))?
-            }
+            Some(text) => toml::from_str(text).map_err(|error| PolicyError::toml(text, &error))?,
             None => PolicyFile::default(),
         };
         let named = |kind| match kind {

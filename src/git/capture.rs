@@ -42,6 +42,7 @@ impl Mirror {
             let dir = dir.clone();
             blocking(move || scan(&dir)).await?
         };
+        let found_attributes = found.attributes;
         self.refuse_before_reading(&dir, &index, base, found).await?;
 
         let added = command("add")
@@ -58,6 +59,9 @@ impl Mirror {
                 }]),
                 other => other,
             });
+        }
+        if found_attributes {
+            self.leave_untouched(&dir, &index, base).await?;
         }
         let tree = command("write-tree").run(children, cancel).await?;
         let tree: TreeId = parse_id("write-tree", &String::from_utf8_lossy(&tree))?;
@@ -194,6 +198,8 @@ struct Found {
     special: Vec<PathBuf>,
     linked_modules: Vec<PathBuf>,
     unreadable: Vec<(PathBuf, String)>,
+    /// Whether there is a `.gitattributes`, so that git may convert what it reads.
+    attributes: bool,
 }
 
 /// Walks the workspace without following links. Its own `.git` is not entered.
@@ -224,11 +230,13 @@ fn scan(root: &Path) -> Result<Found, GitError> {
             } else if kind.is_dir() {
                 todo.push(path);
             } else if kind.is_symlink() {
-                if name.eq_ignore_ascii_case(".gitmodules") {
+                if folder.as_os_str().is_empty() && name.eq_ignore_ascii_case(".gitmodules") {
                     found.linked_modules.push(path);
                 }
             } else if !kind.is_file() {
                 found.special.push(path);
+            } else if name == ".gitattributes" {
+                found.attributes = true;
             }
         }
     }

@@ -51,12 +51,16 @@ const SETTINGS: &[&str] = &[
     // default loose objects, and so all that `capture` writes, are not synced.
     "core.fsync=committed,reference",
     "core.fsyncMethod=batch",
-    // Malformed objects are refused where they come in, but for three faults that old tools left
-    // in the history of many public repositories and that harm nobody.
+    // Malformed objects are refused where they come in, but for the odd author lines and modes that
+    // old tools left in the history of many public repositories and that harm nobody.
     "transfer.fsckObjects=true",
     "fetch.fsck.badTimezone=ignore",
-    "fetch.fsck.zeroPaddedFilemode=ignore",
+    "fetch.fsck.badDateOverflow=ignore",
+    "fetch.fsck.badEmail=ignore",
+    "fetch.fsck.missingEmail=ignore",
     "fetch.fsck.missingSpaceBeforeDate=ignore",
+    "fetch.fsck.missingSpaceBeforeEmail=ignore",
+    "fetch.fsck.zeroPaddedFilemode=ignore",
     // Submodules are other people's URLs.
     "submodule.recurse=false",
     "fetch.recurseSubmodules=false",
@@ -106,6 +110,7 @@ pub(super) struct Login {
 /// One git command, being put together.
 pub(super) struct Command {
     verb: &'static str,
+    config: Vec<&'static str>,
     args: Vec<OsString>,
     git_dir: PathBuf,
     work_tree: Option<PathBuf>,
@@ -127,6 +132,7 @@ impl Command {
     pub(super) fn new(verb: &'static str, git_dir: &Path) -> Self {
         Self {
             verb,
+            config: Vec::new(),
             args: Vec::new(),
             git_dir: git_dir.to_owned(),
             work_tree: None,
@@ -144,6 +150,12 @@ impl Command {
 
     pub(super) fn args<const N: usize>(mut self, args: [&str; N]) -> Self {
         self.args.extend(args.into_iter().map(OsString::from));
+        self
+    }
+
+    /// A setting of this command alone; it goes before the common ones.
+    pub(super) fn config(mut self, setting: &'static str) -> Self {
+        self.config.push(setting);
         self
     }
 
@@ -218,7 +230,7 @@ impl Command {
     fn spec(self, timeout: Duration) -> Spec {
         let cwd = self.work_tree.as_deref().unwrap_or(&self.git_dir);
         let mut spec = Spec::new("git", cwd);
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().chain(&self.config) {
             spec = spec.args(["-c", setting]);
         }
         for (key, value) in ENVIRONMENT {

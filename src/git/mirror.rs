@@ -17,6 +17,12 @@ use crate::domain::ids::{CommitId, RepoName};
 /// Where indexes and the like are made; cleared when a process first opens the mirror.
 const SCRATCH: &str = "foreman-tmp";
 
+/// Loose objects beyond which a mirror is packed: some nights' captures. Git's own measure is 6,700.
+const MOST_LOOSE: usize = 1_000;
+
+/// Digits in the file name of a loose object; two more name its folder.
+const OBJECT_NAME: usize = 38;
+
 /// What a mirror's own configuration holds. Everything else comes with each command.
 const CONFIGURATION: &str = "\
 [core]
@@ -29,7 +35,7 @@ const CONFIGURATION: &str = "\
 ";
 
 /// A repository's mirror, with the login for its remote. Cheap to clone.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Mirror {
     pub(super) git: Git,
     pub(super) cancel: CancellationToken,
@@ -78,9 +84,11 @@ impl Mirror {
         let mut looked_at = self.lock.lock().await;
         if !*looked_at || !self.path.join("HEAD").is_file() {
             let path = self.path.clone();
-            blocking(move || clear_leftovers(&path)).await?;
-            if self.check().await.is_err() {
-                self.make().await?;
+            let loose = blocking(move || clear_leftovers(&path)).await?;
+            match self.check().await {
+                Ok(()) if loose > MOST_LOOSE => self.pack().await,
+                Ok(()) => {}
+                Err(_) => self.make().await?,
             }
             *looked_at = true;
         }
@@ -92,6 +100,21 @@ impl Mirror {
                 self.fetch_locked().await
             }
             done => done,
+        }
+    }
+
+    /// Packs what nights of captures left loose. Here nothing else uses the mirror; at any other
+    /// time it is off. Nothing is deleted: stored evidence names trees that no ref holds.
+    async fn pack(&self) {
+        let packed = self
+            .local("gc")
+            .config("gc.pruneExpire=never")
+            .config("gc.reflogExpire=never")
+            .args(["--quiet", "--cruft", "--no-prune"])
+            .run(&self.git.children, &self.cancel)
+            .await;
+        if let Err(error) = packed {
+            tracing::warn!(mirror = %self.path.display(), %error, "a mirror was not packed");
         }
     }
 
@@ -280,9 +303,10 @@ fn check_url(text: &str, with_token: bool) -> Result<(String, Option<String>), G
 /// Removes what a killed git leaves behind: locks, half-written packs and objects, our scratch.
 ///
 /// Sound because the data folder belongs to one process, whose gits die with it, and this runs
-/// before that process's first command in the mirror.
-fn clear_leftovers(mirror: &Path) -> Result<(), GitError> {
+/// before that process's first command in the mirror. Says how many objects lie loose.
+fn clear_leftovers(mirror: &Path) -> Result<usize, GitError> {
     checkout::remove_now(&mirror.join(SCRATCH))?;
+    let mut loose = 0;
     let mut places = vec![mirror.to_owned()];
     while let Some(place) = places.pop() {
         let Ok(entries) = std::fs::read_dir(&place) else { continue };
@@ -293,11 +317,13 @@ fn clear_leftovers(mirror: &Path) -> Result<(), GitError> {
                 places.push(path);
             } else if name.ends_with(".lock") || name.starts_with("tmp_") {
                 std::fs::remove_file(&path).map_err(GitError::io("remove", &path))?;
+            } else if name.len() >= OBJECT_NAME && name.bytes().all(|b| b.is_ascii_hexdigit()) {
+                loose += 1;
             }
         }
     }
-    let Some(parent) = mirror.parent() else { return Ok(()) };
-    let Ok(entries) = std::fs::read_dir(parent) else { return Ok(()) };
+    let Some(parent) = mirror.parent() else { return Ok(loose) };
+    let Ok(entries) = std::fs::read_dir(parent) else { return Ok(loose) };
     for entry in entries.flatten() {
         // Of any repository of this owner: younger than an hour, it may be one in the making.
         let old = entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| {
@@ -307,7 +333,7 @@ fn clear_leftovers(mirror: &Path) -> Result<(), GitError> {
             checkout::remove_now(&entry.path())?;
         }
     }
-    Ok(())
+    Ok(loose)
 }
 
 #[cfg(test)]

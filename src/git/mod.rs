@@ -12,6 +12,7 @@ mod history;
 mod mirror;
 mod paths;
 mod push;
+mod untouched;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ const OLDEST_GIT: (u32, u32) = (2, 38);
 const NEEDED: &str = "2.38";
 
 /// Where mirrors are and how git is started. Cheap to clone.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Git {
     children: Children,
     mirrors: PathBuf,

@@ -16,9 +16,7 @@ use std::time::Duration;
 pub use chat::{ChatRequest, Models};
 pub use errors::{CallError, parse_retry_after};
 pub use estimate::estimate_tokens;
-pub use tiers::{
-    DefaultEndpoint, Endpoint, LeftOut, LocalServer, Tier, TierOverride, TierTable, tier_table,
-};
+pub use tiers::{DefaultEndpoint, Endpoint, LeftOut, LocalServer, Tier, TierTable, tier_table};
 
 use crate::domain::tier::ModelTier;
 
@@ -38,8 +36,6 @@ pub enum ModelsError {
     BadPrice { tier: ModelTier, key: &'static str, value: f64 },
     #[error("[tiers.{tier}] {key} must be at least {least} tokens, not {value}")]
     BadWindow { tier: ModelTier, key: &'static str, value: u64, least: u64 },
-    #[error("[tiers.{tier}] base_url: `{url}` is not an http or https address")]
-    BadUrl { tier: ModelTier, url: String },
     #[error(
         "[tiers.{tier}] api_key_env names {variable}, which is not set: set it, or take the line out"
     )]

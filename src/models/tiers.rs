@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use secrecy::SecretString;
-use serde::Deserialize;
 use url::Url;
 
+use crate::config::TierOverride;
 use crate::domain::money::Price;
 use crate::domain::tier::{ModelTier, TierModel};
 
@@ -38,26 +38,6 @@ pub struct Tier {
     pub last_day: Option<NaiveDate>,
     /// Whether its tokens cost anything.
     pub paid: bool,
-}
-
-/// `[tiers.<name>]` of `foreman.toml`; what is absent keeps its shipped value.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TierOverride {
-    pub model: Option<String>,
-    pub base_url: Option<String>,
-    /// The name of the environment variable that holds the key.
-    pub api_key_env: Option<String>,
-    pub input_window: Option<u64>,
-    pub output_window: Option<u64>,
-    /// USD per 1M tokens, as are the next two.
-    pub price_input: Option<f64>,
-    pub price_cached: Option<f64>,
-    pub price_output: Option<f64>,
-    /// The last day the model answers, `YYYY-MM-DD`.
-    pub last_day: Option<NaiveDate>,
-    /// The model that takes over after the last day.
-    pub replacement: Option<String>,
 }
 
 /// `OPENAI_BASE_URL` and `OPENAI_API_KEY`.
@@ -163,17 +143,7 @@ fn model_and_address(
     over: &TierOverride,
     local: Option<&LocalServer>,
 ) -> Result<Option<(String, Option<Url>)>, ModelsError> {
-    let own = match &over.base_url {
-        None => None,
-        Some(text) => {
-            let bad = || ModelsError::BadUrl { tier, url: text.clone() };
-            let url = Url::parse(text).map_err(|_| bad())?;
-            if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-                return Err(bad());
-            }
-            Some(url)
-        }
-    };
+    let own = over.base_url.clone();
     if let Some(name) = shipped(tier) {
         return Ok(Some((over.model.clone().unwrap_or_else(|| name.to_owned()), own)));
     }

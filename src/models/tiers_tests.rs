@@ -78,14 +78,15 @@ fn mistakes_are_named() {
     for (toml, word) in [
         ("[gpt-4]\nprice_input = -1.0\nprice_output = 1.0", "price_input"),
         ("[gpt-4]\ninput_window = 3", "input_window"),
-        ("[gpt-4]\nbase_url = \"ftp://x\"", "base_url"),
         ("[gpt-4]\napi_key_env = \"NOT_THERE\"", "NOT_THERE"),
         ("[local-builder]\nmodel = \"x\"", "LOCAL_BUILDER_BASE_URL"),
     ] {
         let error = table(toml, Some("sk-1"), "2026-11-22").expect_err(toml).to_string();
         assert!(error.contains(word), "{toml}: {error}");
     }
-    assert!(toml::from_str::<BTreeMap<ModelTier, TierOverride>>("[gpt-4]\nfoo = 1").is_err());
+    for bad in ["[gpt-4]\nfoo = 1", "[gpt-4]\nbase_url = \"ftp://x\""] {
+        assert!(toml::from_str::<BTreeMap<ModelTier, TierOverride>>(bad).is_err(), "{bad}");
+    }
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! One round of building: a fresh workspace, leave for the tier, the builder, and what it left.
 
-use serde_json::json;
-
 use super::issue::{Came, Worker, select};
 use super::night::EngineError;
 use crate::builders::{BuildOutcome, Task};
@@ -35,7 +33,8 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         })));
     }
     let parts = worker.context.parts;
-    let dir = parts.settings.work_dir(&worker.attempt).join(format!("round-{}", worker.state.round));
+    let dir =
+        parts.settings.work_dir(&worker.attempt).join(format!("round-{}", worker.state.round));
     git::remove_workspace(&dir).await?;
     std::fs::create_dir_all(&dir)?;
     let workspace = dir.join("workspace");
@@ -46,7 +45,8 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
     parts.failpoints.hit("workspace.ready");
 
     let tier = chain[0];
-    let text = format!("Building {} with {tier} (round {})", worker.number(), worker.state.round + 1);
+    let text =
+        format!("Building {} with {tier} (round {})", worker.number(), worker.state.round + 1);
     let event = worker
         .event(EventType::BuildStarted, text)
         .with("tier", tier.as_str())
@@ -130,8 +130,7 @@ async fn keep(
         &worker.context.parts.redactor,
     );
     let author = &worker.context.parts.settings.author;
-    let commit =
-        mirror.commit(&captured.tree, base, &message, author, chrono::Utc::now()).await?;
+    let commit = mirror.commit(&captured.tree, base, &message, author, chrono::Utc::now()).await?;
     let name = State::work_ref(&worker.attempt, worker.state.round);
     mirror.save_ref(&name, commit.as_str()).await?;
     Ok(Came::Event(Event::Built { tier, summary }))
@@ -202,16 +201,12 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
             worker.commit_transition(vec![event]).await?;
             Ok(None)
         }
-        Admitted::Refused { window, used, limit } => {
-            let text = format!(
-                "{} may not use {}: {used} of {limit} escalations ({window}) are used",
-                worker.number(),
-                worker.state.tier
-            );
+        Admitted::Refused(refusal) => {
+            let text = format!("{} may not use {}: {refusal}", worker.number(), worker.state.tier);
             let event = worker
                 .event(EventType::ModelEscalationFailed, text.clone())
                 .severity(Severity::Medium)
-                .with("window", json!(window.to_string()));
+                .with("window", refusal.window.as_str());
             if worker.state.climbed {
                 worker.commit_transition(vec![event]).await?;
                 return Ok(Some(Built::Came(Came::Event(Event::BuildFailed {

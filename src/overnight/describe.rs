@@ -110,7 +110,9 @@ fn blocked(worker: &Worker<'_>, text: String) -> NewEvent {
 pub(super) fn success(row: &IssueResult) -> String {
     match &row.pr_url {
         Some(url) => format!("{} succeeded: {url}", row.issue_number),
-        None => format!("{} passed every check; nothing was published, as configured", row.issue_number),
+        None => {
+            format!("{} passed every check; nothing was published, as configured", row.issue_number)
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::domain::tier::ModelTier;
 use crate::escalation;
 use crate::gate::Judgement;
 use crate::git::{self, Mirror};
-use crate::store::Change;
+use crate::store::{AttemptStatus, Change};
 
 /// How work on an issue stopped.
 pub(super) enum IssueEnd {
@@ -80,7 +80,7 @@ pub(super) async fn work(
     };
     let (Some(planned), Some(issue), Some(mut row)) = found else { return Ok(IssueEnd::Done) };
     let stored = context.parts.store.attempt(&context.fence.run, number).await?;
-    let resumed = stored.filter(|attempt| !attempt.ended);
+    let resumed = stored.filter(|attempt| attempt.status == AttemptStatus::Open);
     let (attempt, state) = match resumed {
         Some(stored) => {
             let state = serde_json::from_value(stored.state).map_err(|error| {
@@ -97,7 +97,9 @@ pub(super) async fn work(
             (state, effect, true)
         }
         None => match stand::choose(context, mirror, bases, number).await? {
-            Ok(stand) => (State::new(first_tier(context, &planned, &issue), stand), Effect::Build, false),
+            Ok(stand) => {
+                (State::new(first_tier(context, &planned, &issue), stand), Effect::Build, false)
+            }
             Err(skip) => {
                 mark_skipped(&mut row, &skip);
                 let event = describe::skipped(&context.fence.run, &row);

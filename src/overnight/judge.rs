@@ -80,7 +80,8 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     };
     mirror.fetch().await?;
     let built_on = worker.state.stand.base.clone();
-    let tip = mirror.tip(&worker.state.stand.base_branch).await?.unwrap_or_else(|| built_on.clone());
+    let tip =
+        mirror.tip(&worker.state.stand.base_branch).await?.unwrap_or_else(|| built_on.clone());
     let (commit, tree) = if tip == built_on {
         (work.clone(), mirror.tree_of(&work).await?)
     } else {
@@ -164,8 +165,7 @@ async fn merged(
 }
 
 fn conflict(tip: &CommitId, files: &[String]) -> Event {
-    let reason =
-        format!("conflicts with the current base {} in {}", tip.short(), files.join(", "));
+    let reason = format!("conflicts with the current base {} in {}", tip.short(), files.join(", "));
     let digest = format!(
         "The base moved while you worked, and your change conflicts with it in {}. The workspace now stands on the new base: make the change again there.",
         files.join(", ")

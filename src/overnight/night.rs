@@ -86,9 +86,7 @@ pub(super) async fn work(
     stop: &CancellationToken,
 ) -> Result<(), EngineError> {
     let settings = &parts.settings;
-    let Some(fence) =
-        parts.store.claim_run(id, &settings.owner, settings.sole_owner).await?
-    else {
+    let Some(fence) = parts.store.claim_run(id, &settings.owner, settings.sole_owner).await? else {
         return Ok(());
     };
     let Some(night) = parts.store.night(id).await? else { return Ok(()) };
@@ -103,9 +101,11 @@ pub(super) async fn work(
         lost = keep_lease(parts, &fence, stop) => lost?,
     }
     // Interrupted by a person: that is an end. By shutdown: it is resumed.
-    let asked = parts.store.night(id).await?.is_some_and(|night| {
-        night.cancel_requested && night.status.is_active()
-    });
+    let asked = parts
+        .store
+        .night(id)
+        .await?
+        .is_some_and(|night| night.cancel_requested && night.status.is_active());
     if asked { cancelled(parts, &fence).await } else { Ok(()) }
 }
 
@@ -186,7 +186,7 @@ async fn announce(
         .run(&fence.run)
         .with("owner", request.repo.owner())
         .with("repo", request.repo.name())
-        .with("unknownCharges", recovered.unknown);
+        .with("unknownCharges", recovered.unknown.len());
     let running = Change::RunStatus { status: RunStatus::Running, errors: Vec::new() };
     parts.store.apply(fence, vec![running, Change::Event(event)]).await?;
     Ok(())
@@ -211,7 +211,7 @@ async fn make_plan(
 ) -> Result<Option<Board>, EngineError> {
     parts.failpoints.hit("plan.before");
     let gathered = tokio::select! {
-        gathered = planning::gather(parts, request, stop) => gathered,
+        gathered = planning::gather(parts, request) => gathered,
         () = stop.cancelled() => return Err(EngineError::Interrupted),
     };
     let gathered = match gathered {
@@ -251,9 +251,8 @@ async fn make_plan(
         }
         changes.push(Change::IssueRow(row));
     }
-    changes.extend(
-        digests.into_iter().map(|(issue, digest)| Change::IssueDigest { issue, digest }),
-    );
+    changes
+        .extend(digests.into_iter().map(|(issue, digest)| Change::IssueDigest { issue, digest }));
     parts.store.apply(fence, changes).await?;
     parts.failpoints.hit("plan.after");
     Ok(Some(board))
@@ -304,13 +303,16 @@ async fn work_through(context: &Context<'_>) -> Result<Ended, EngineError> {
             clone_url: board.notes.clone_url.clone(),
         }
     };
-    let opened =
-        planning::open_mirror(context.parts, &context.request.repo, &repository, context.stop);
-    let mirror = match opened.await {
+    let opened = tokio::select! {
+        opened = planning::open_mirror(context.parts, &context.request.repo, &repository) => opened,
+        () = context.stop.cancelled() => return Err(EngineError::Interrupted),
+    };
+    let mirror = match opened {
         Ok(mirror) => mirror,
-        Err(_) if context.stop.is_cancelled() => return Err(EngineError::Interrupted),
         Err(PlanError::Store(error)) => return Err(error.into()),
-        Err(error) => return Ok(Ended::Failed(format!("the repository cannot be cloned: {error}"))),
+        Err(error) => {
+            return Ok(Ended::Failed(format!("the repository cannot be cloned: {error}")));
+        }
     };
     let bases = BaseJudge::new(context, &mirror);
     let mut halted = None;
@@ -448,7 +450,8 @@ async fn set_with_write_access(context: &Context<'_>, number: IssueNumber) -> bo
     let Ok(Some(set)) = github.label_set_by(repo, number, REPAIR_BASE_LABEL).await else {
         return false;
     };
-    let permission = github.permission(repo, &set.actor).await;
+    let Some(actor) = set.actor else { return false };
+    let permission = github.permission(repo, &actor).await;
     permission.is_ok_and(|permission| permission >= crate::github::Permission::Write)
 }
 
@@ -456,9 +459,12 @@ async fn finish(context: &Context<'_>, ended: Ended) -> Result<(), EngineError> 
     context.parts.failpoints.hit("run.ending");
     let rows = context.board().rows();
     let (status, errors, kind, severity) = match ended {
-        Ended::Through => {
-            (final_status(&rows), Vec::new(), EventType::OvernightExecutionCompleted, Severity::Info)
-        }
+        Ended::Through => (
+            final_status(&rows),
+            Vec::new(),
+            EventType::OvernightExecutionCompleted,
+            Severity::Info,
+        ),
         Ended::Halted(why) => {
             (RunStatus::Halted, vec![why], EventType::OvernightExecutionHalted, Severity::High)
         }

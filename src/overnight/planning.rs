@@ -82,14 +82,11 @@ pub struct DependencyChain {
     pub can_execute_now: bool,
 }
 
-pub(super) async fn report(
-    parts: &Parts,
-    request: &NightRequest,
-) -> Result<PlanReport, PlanError> {
+pub(super) async fn report(parts: &Parts, request: &NightRequest) -> Result<PlanReport, PlanError> {
     if !parts.github.has_credential() {
         return Err(PlanError::NoCredential);
     }
-    let gathered = gather(parts, request, &CancellationToken::new()).await?;
+    let gathered = gather(parts, request).await?;
     let chains = gathered.plan.issues.iter().map(|issue| DependencyChain {
         issue_number: issue.issue_number,
         depends_on: issue.depends_on.clone(),
@@ -111,11 +108,7 @@ pub(super) async fn report(
 }
 
 /// Fetches, looks up what is named but not there, and plans.
-pub(super) async fn gather(
-    parts: &Parts,
-    request: &NightRequest,
-    cancel: &CancellationToken,
-) -> Result<Gathered, PlanError> {
+pub(super) async fn gather(parts: &Parts, request: &NightRequest) -> Result<Gathered, PlanError> {
     let repository = parts.github.repository(&request.repo).await?;
     let issues =
         intake::read_open_issues(&parts.github, &request.repo, &parts.settings.trust).await?;
@@ -130,15 +123,8 @@ pub(super) async fn gather(
         .into_iter()
         .map(|entry| (entry.issue, entry))
         .collect();
-    let mut second = SecondNight {
-        parts,
-        request,
-        repository: &repository,
-        login,
-        history,
-        base: None,
-        cancel,
-    };
+    let mut second =
+        SecondNight { parts, request, repository: &repository, login, history, base: None };
     let mut open_pulls = BTreeMap::new();
     let mut looked_at = BTreeSet::new();
     // Whoever is left out makes room for the next: plan again until everybody who would be worked
@@ -253,7 +239,6 @@ struct SecondNight<'a> {
     history: BTreeMap<IssueNumber, IssueHistory>,
     /// The base's tip, once somebody needed it.
     base: Option<Option<String>>,
-    cancel: &'a CancellationToken,
 }
 
 impl SecondNight<'_> {
@@ -263,13 +248,13 @@ impl SecondNight<'_> {
         if let Some(open) = pulls.iter().find(|pull| pull.open) {
             if self.is_ours(open, issue.number) {
                 return Ok(Earlier::OpenPull(OpenPull {
-                    number: open.number,
+                    number: open.number.0,
                     url: open.html_url.clone(),
                     head: open.head_sha.clone(),
                 }));
             }
             let reason = format!(
-                "pull request #{} from branch `{branch}` was not made by Foreman: close it or rename its branch",
+                "pull request {} from branch `{branch}` was not made by Foreman: close it or rename its branch",
                 open.number
             );
             return Ok(Earlier::Skip(Skip::new(ReasonCode::BranchTaken, reason)));
@@ -283,7 +268,7 @@ impl SecondNight<'_> {
         if let Some(closed) = closed.filter(|_| unchanged) {
             let how = if closed.merged { "was merged" } else { "was closed unmerged" };
             return self
-                .unless_retried(issue, format!("its pull request #{} {how}", closed.number))
+                .unless_retried(issue, format!("its pull request {} {how}", closed.number))
                 .await;
         }
         let refused = self.history.get(&issue.number).is_some_and(|past| {
@@ -293,7 +278,11 @@ impl SecondNight<'_> {
         });
         if refused && unchanged && self.base_unchanged(issue.number).await? {
             return self
-                .unless_retried(issue, "an earlier night failed on it and neither it nor the base changed since".to_owned())
+                .unless_retried(
+                    issue,
+                    "an earlier night failed on it and neither it nor the base changed since"
+                        .to_owned(),
+                )
                 .await;
         }
         Ok(Earlier::Nothing)
@@ -301,7 +290,9 @@ impl SecondNight<'_> {
 
     fn is_ours(&self, pull: &Pull, issue: IssueNumber) -> bool {
         let by_us = match &self.login {
-            Some(login) => login.eq_ignore_ascii_case(&pull.author),
+            Some(login) => {
+                pull.author.as_deref().is_some_and(|author| login.eq_ignore_ascii_case(author))
+            }
             None => true,
         };
         by_us && texts::has_marker(&pull.body, issue)
@@ -309,8 +300,7 @@ impl SecondNight<'_> {
 
     async fn base_unchanged(&mut self, issue: IssueNumber) -> Result<bool, PlanError> {
         if self.base.is_none() {
-            let mirror =
-                open_mirror(self.parts, &self.request.repo, self.repository, self.cancel).await?;
+            let mirror = open_mirror(self.parts, &self.request.repo, self.repository).await?;
             let tip = mirror.tip(&self.repository.default_branch).await?;
             self.base = Some(tip.map(|commit| commit.to_string()));
         }
@@ -323,10 +313,9 @@ impl SecondNight<'_> {
     async fn unless_retried(&self, issue: &Issue, why: String) -> Result<Earlier, PlanError> {
         if has_label(issue, RETRY_LABEL) {
             let repo = &self.request.repo;
-            let set =
-                self.parts.github.label_set_by(repo, issue.number, RETRY_LABEL).await?;
-            if let Some(set) = set {
-                let permission = self.parts.github.permission(repo, &set.actor).await?;
+            let set = self.parts.github.label_set_by(repo, issue.number, RETRY_LABEL).await?;
+            if let Some(actor) = set.and_then(|set| set.actor) {
+                let permission = self.parts.github.permission(repo, &actor).await?;
                 if permission >= Permission::Write {
                     return Ok(Earlier::Nothing);
                 }
@@ -345,14 +334,13 @@ fn was_the_issues_own_failure(code: ReasonCode) -> bool {
     matches!(code, ReasonCode::GateRefused | ReasonCode::BuilderFailed | ReasonCode::NoChange)
 }
 
-/// The repository's mirror, made or brought up to date.
+/// The repository's mirror, made or brought up to date. Dropping the future stops git; what is done
+/// through the mirror later is not cut off by a night's cancellation, so that no half push is left.
 pub(super) async fn open_mirror(
     parts: &Parts,
     repo: &RepoName,
     repository: &Repository,
-    cancel: &CancellationToken,
 ) -> Result<Mirror, PlanError> {
     let token = parts.github.token_for_git(repo).await?;
-    Ok(parts.git.mirror(repo, &repository.clone_url, token, cancel).await?)
+    Ok(parts.git.mirror(repo, &repository.clone_url, token, CancellationToken::new()).await?)
 }
-

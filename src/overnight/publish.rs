@@ -130,7 +130,8 @@ async fn ours(worker: &Worker<'_>, branch: &str, tip: &CommitId) -> Result<bool,
     let key = format!("push:{}", worker.number().0);
     let parts = worker.context.parts;
     if let Some(effect) = parts.store.effect(&worker.context.fence.run, &key).await? {
-        let pushed = |value: &Value| value.get("commit").and_then(Value::as_str) == Some(tip.as_str());
+        let pushed =
+            |value: &Value| value.get("commit").and_then(Value::as_str) == Some(tip.as_str());
         if pushed(&effect.intent) || effect.observed.as_ref().is_some_and(pushed) {
             return Ok(true);
         }
@@ -143,9 +144,13 @@ async fn ours(worker: &Worker<'_>, branch: &str, tip: &CommitId) -> Result<bool,
     }))
 }
 
+/// Written by our token's login. Where GitHub does not say who that is, the marker alone decides.
+fn by_us(login: Option<&str>, author: Option<&str>) -> bool {
+    login.is_none_or(|login| author.is_some_and(|author| login.eq_ignore_ascii_case(author)))
+}
+
 fn is_ours(worker: &Worker<'_>, pull: &Pull, login: Option<&str>) -> bool {
-    login.is_none_or(|login| login.eq_ignore_ascii_case(&pull.author))
-        && texts::has_marker(&pull.body, worker.number())
+    by_us(login, pull.author.as_deref()) && texts::has_marker(&pull.body, worker.number())
 }
 
 pub(super) async fn open_pull(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
@@ -168,9 +173,9 @@ pub(super) async fn open_pull(worker: &mut Worker<'_>) -> Result<Came, EngineErr
         }
         // Look first: the last try, or the process before us, may have made it.
         let found = match github.pulls_of_branch(repo, &new.head).await {
-            Ok(pulls) => pulls
-                .into_iter()
-                .find(|pull| pull.open && is_ours(worker, pull, login.as_deref())),
+            Ok(pulls) => {
+                pulls.into_iter().find(|pull| pull.open && is_ours(worker, pull, login.as_deref()))
+            }
             Err(error) => {
                 last = error.to_string();
                 continue;
@@ -178,14 +183,14 @@ pub(super) async fn open_pull(worker: &mut Worker<'_>) -> Result<Came, EngineErr
         };
         let opened = match found {
             Some(pull) => Ok(pull),
-            None => github.open_pull(repo, new.clone()).await,
+            None => github.open_pull(repo, &new).await,
         };
         match opened {
             Ok(pull) => {
                 worker.context.parts.failpoints.hit("pull.after");
                 let observed = json!({"number": pull.number, "url": pull.html_url});
                 note(worker, "pull", EffectState::Observed, observed).await?;
-                let opened = PullRef { number: pull.number, url: pull.html_url };
+                let opened = PullRef { number: pull.number.0, url: pull.html_url };
                 return Ok(Came::Event(Event::PullOpened(opened)));
             }
             Err(error) => {
@@ -268,7 +273,8 @@ pub(super) async fn comment(worker: &mut Worker<'_>) -> Result<Came, EngineError
             }
             Err(error) => {
                 let text = format!("The comment on {} could not be made: {error}", worker.number());
-                let event = worker.event(EventType::IssueCommented, text).severity(Severity::Medium);
+                let event =
+                    worker.event(EventType::IssueCommented, text).severity(Severity::Medium);
                 worker.commit_transition(vec![event]).await?;
                 return Ok(Came::Event(Event::Commented));
             }
@@ -283,14 +289,12 @@ async fn upsert_comment(worker: &Worker<'_>, body: &str) -> Result<String, GitHu
     let login = github.login().await?;
     let comments = github.comments(repo, worker.number()).await?;
     let ours = comments.into_iter().find(|comment| {
-        login.as_deref().is_none_or(|login| login.eq_ignore_ascii_case(&comment.author))
+        by_us(login.as_deref(), comment.author.as_deref())
             && texts::has_marker(&comment.body, worker.number())
     });
     match ours {
         Some(comment) if comment.body == body => Ok(comment.html_url),
-        Some(comment) => {
-            Ok(github.update_comment(repo, worker.number(), comment.id, body).await?.html_url)
-        }
+        Some(comment) => Ok(github.update_comment(repo, comment.id, body).await?.html_url),
         None => Ok(github.create_comment(repo, worker.number(), body).await?.html_url),
     }
 }

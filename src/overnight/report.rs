@@ -33,6 +33,7 @@ pub fn json(run: &Run) -> Value {
         })
     };
     let list = |status| with_status(run, status).iter().map(brief).collect::<Vec<_>>();
+    let unfinished = [list(IssueStatus::Running), list(IssueStatus::Pending)].concat();
     json!({
         "runId": run.id,
         "owner": run.owner,
@@ -46,7 +47,7 @@ pub fn json(run: &Run) -> Value {
         "pullRequests": list(IssueStatus::Success),
         "failed": list(IssueStatus::Failed),
         "skipped": list(IssueStatus::Skipped),
-        "unfinished": [list(IssueStatus::Running), list(IssueStatus::Pending)].concat(),
+        "unfinished": unfinished,
         "errors": run.errors,
     })
 }
@@ -55,7 +56,13 @@ pub fn json(run: &Run) -> Value {
 #[must_use]
 pub fn markdown(run: &Run) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "# Night of {} for {}/{}\n", run.start_time.format("%Y-%m-%d"), run.owner, run.repo);
+    let _ = writeln!(
+        out,
+        "# Night of {} for {}/{}\n",
+        run.start_time.format("%Y-%m-%d"),
+        run.owner,
+        run.repo
+    );
     let _ = writeln!(out, "Status **{}**, cost {}.\n", run.status, run.cost_usd);
     for error in &run.errors {
         let _ = writeln!(out, "> {error}\n");
@@ -65,7 +72,10 @@ pub fn markdown(run: &Run) -> String {
         if rows.is_empty() {
             return;
         }
-        let _ = writeln!(out, "## {title}\n\n| Issue | Title | What | Cost |\n| --- | --- | --- | --- |");
+        let _ = writeln!(
+            out,
+            "## {title}\n\n| Issue | Title | What | Cost |\n| --- | --- | --- | --- |"
+        );
         for row in rows {
             let what = what(row).replace('|', "\\|").replace('\n', " ");
             let title = row.title.replace('|', "\\|");
@@ -98,7 +108,8 @@ fn what(row: &IssueResult) -> String {
 #[must_use]
 pub fn text(run: &Run) -> String {
     let mut out = String::new();
-    let took = seconds(run).map_or_else(|| "unfinished".to_owned(), |seconds| format!("{seconds} s"));
+    let took =
+        seconds(run).map_or_else(|| "unfinished".to_owned(), |seconds| format!("{seconds} s"));
     let _ = writeln!(
         out,
         "Night {} for {}/{}: {} ({took}, {})",

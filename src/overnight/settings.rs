@@ -8,10 +8,10 @@ use chrono::Utc;
 use serde_json::json;
 
 use crate::builders::{Builders, WorkLimits};
+use crate::domain::labels::EscalationLabels;
 use crate::domain::money::Usd;
 use crate::domain::redact::Redactor;
 use crate::domain::tier::ModelTier;
-use crate::domain::labels::EscalationLabels;
 use crate::escalation::QuotaLimits;
 use crate::failpoint::Failpoints;
 use crate::gate::Gate;

@@ -133,7 +133,8 @@ pub(super) fn pull_body(text: &PullText<'_>, redactor: &Redactor) -> String {
 
 /// A row for each of the six dimensions.
 pub(super) fn evidence_table(qa: &QaSummary) -> String {
-    let mut table = String::from("| Dimension | Result | Checks | Findings |\n| --- | --- | --- | --- |\n");
+    let mut table =
+        String::from("| Dimension | Result | Checks | Findings |\n| --- | --- | --- | --- |\n");
     for dimension in Dimension::ALL {
         let checks: Vec<&Check> = qa.checks.iter().filter(|it| it.dimension == dimension).collect();
         let result = if qa.dimension_passed(dimension) { "✅ passed" } else { "❌ failed" };
@@ -169,7 +170,8 @@ fn commands(qa: &QaSummary, redactor: &Redactor) -> String {
     );
     for check in ran {
         let command = redactor.redact(check.command.as_deref().unwrap_or_default());
-        let exit = check.exit_code.map_or_else(|| outcome_word(check.outcome), |code| code.to_string());
+        let exit =
+            check.exit_code.map_or_else(|| outcome_word(check.outcome), |code| code.to_string());
         let _ = writeln!(
             text,
             "| `{}` | {exit} | {:.1} s | `{}` |",

@@ -21,30 +21,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use regex::Regex;
 
 use crate::domain::issue::Issue;
+use crate::domain::labels::EscalationLabels;
 use crate::domain::plan::Complexity;
 
 use super::markdown::{self, Prose};
-
-/// Which labels mean what; filled from `[escalation.labels]`. Compared without regard to case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EscalationLabels {
-    pub architecture: Vec<String>,
-    pub governance: Vec<String>,
-    pub coordination: Vec<String>,
-    pub complexity_high: Vec<String>,
-}
-
-impl Default for EscalationLabels {
-    fn default() -> Self {
-        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-        Self {
-            architecture: words(&["architecture"]),
-            governance: words(&["governance"]),
-            coordination: words(&["multi-agent"]),
-            complexity_high: words(&["complexity:high", "breaking-change", "high-priority"]),
-        }
-    }
-}
 
 /// A milestone due within this time raises its issues (the seed's project milestones).
 const MILESTONE_NEAR: TimeDelta = TimeDelta::days(7);

@@ -5,8 +5,8 @@
 //! touches I/O, the clock or GitHub: the state of issues elsewhere, and `now`, are arguments.
 //!
 //! Reading order: `markdown` (what of a text counts), `classify`, `complexity`, `references`
-//! (dependencies from text), `graph` (all edges together), `readiness` (the one answer), `order`,
-//! `plan` (puts it together).
+//! (dependencies from text), `graph` (all edges together), `standing` (what a blocker means),
+//! `readiness` (the one answer), `order`, `plan` (puts it together).
 
 mod classify;
 mod complexity;
@@ -18,11 +18,12 @@ mod plan;
 mod properties;
 mod readiness;
 mod references;
+mod standing;
 #[cfg(test)]
 mod testing;
 
 pub use classify::classify;
-pub use complexity::{EscalationLabels, estimate, requires_escalation};
+pub use complexity::{estimate, requires_escalation};
 pub use graph::{BlockerKey, outside_references};
 pub use plan::{PlanInput, plan};
 pub use readiness::{Progress, Readiness, never_ready, next_ready, readiness};

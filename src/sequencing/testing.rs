@@ -8,7 +8,8 @@ use crate::domain::ids::{IssueNumber, RepoName};
 use crate::domain::issue::{Association, BlockerState, Issue, IssueRef, Trust};
 use crate::domain::plan::{DependencyMode, Plan, SequenceType, Skip};
 
-use super::{BlockerKey, EscalationLabels, PlanInput, plan};
+use super::{BlockerKey, PlanInput, plan};
+use crate::domain::labels::EscalationLabels;
 
 pub(super) fn repo() -> RepoName {
     "Acme/App".parse().expect("a valid name")

@@ -59,14 +59,7 @@ pub(super) async fn all(
                     .await?;
             }
             Change::IssueRow(row) => issue_row(tx, fence, row).await?,
-            Change::IssueDigest { issue, digest } => {
-                sqlx::query("UPDATE run_issues SET digest = $1 WHERE run_id = $2 AND issue = $3")
-                    .bind(digest)
-                    .bind(fence.run.as_str())
-                    .bind(number(issue.0))
-                    .execute(&mut tx.conn)
-                    .await?;
-            }
+            Change::IssueDigest { issue, digest } => issue_digest(tx, fence, issue, digest).await?,
             Change::Attempt { id, issue, state, ended } => {
                 attempt(tx, fence, id, issue, state, ended).await?;
             }
@@ -143,6 +136,25 @@ async fn issue_row(tx: &mut Tx, fence: &Fence, row: IssueResult) -> Result<(), S
     .execute(&mut tx.conn)
     .await?;
     Ok(())
+}
+
+async fn issue_digest(
+    tx: &mut Tx,
+    fence: &Fence,
+    issue: IssueNumber,
+    digest: String,
+) -> Result<(), StoreError> {
+    let done = sqlx::query("UPDATE run_issues SET digest = $1 WHERE run_id = $2 AND issue = $3")
+        .bind(digest)
+        .bind(fence.run.as_str())
+        .bind(number(issue.0))
+        .execute(&mut tx.conn)
+        .await?;
+    if done.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(StoreError::UnknownIssue { run: fence.run.clone(), issue })
+    }
 }
 
 async fn attempt(

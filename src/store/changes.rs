@@ -80,6 +80,7 @@ impl EffectState {
 
 /// One thing that changes; several are committed together.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "a handful at a time, moved once into the writer")]
 pub enum Change {
     /// `errors` are appended. Start and end times come from the transaction's clock.
     RunStatus {

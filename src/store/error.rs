@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::domain::ids::{CallId, RunId};
+use crate::domain::ids::{CallId, IssueNumber, RunId};
 
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,8 @@ pub enum StoreError {
     UnknownCall(CallId),
     #[error("run {0} is not known")]
     UnknownRun(RunId),
+    #[error("run {run} has no row for issue {issue}")]
+    UnknownIssue { run: RunId, issue: IssueNumber },
     #[error("`{0}` is not a cursor of this list")]
     BadCursor(String),
     #[error(
@@ -60,8 +62,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(super) fn corrupt(what: &'static str, why: impl ToString) -> Self {
-        Self::Corrupt { what, why: why.to_string() }
+    pub(super) fn corrupt(
+        what: &'static str,
+        why: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Corrupt { what, why: why.into().to_string() }
     }
 
     /// Whether the run was taken over: whoever reads this stops its work and writes nothing.

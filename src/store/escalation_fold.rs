@@ -60,11 +60,46 @@ pub(super) async fn of_run(
             calls.iter().filter(|call| call.attempt.as_str() == attempt.id).collect();
         let failed = is_latest && result.is_some_and(builder_failed);
         let own = admitted.get(&attempt.id).map_or(&[][..], Vec::as_slice);
-        if let Some(event) = event(run, attempt, own, &calls, failed) {
-            events.entry(attempt.issue).or_default().insert(0, event);
-        }
+        let told = pieces(own, &calls, attempt.finished_tier.is_some());
+        let last = told.len().saturating_sub(1);
+        let told = told.into_iter().enumerate().filter_map(|(index, piece)| {
+            // How the attempt ended says nothing about the pieces before its last.
+            let outcome = (index == last).then_some(failed);
+            event(run, attempt, &piece, outcome)
+        });
+        events.entry(attempt.issue).or_default().splice(0..0, told.collect::<Vec<_>>());
     }
     Ok(events)
+}
+
+/// Work at one selection of a tier: what was done before any admission, or for one of them.
+struct Piece<'a> {
+    escalation: Option<&'a Admitted>,
+    calls: Vec<&'a CallRow>,
+}
+
+/// An attempt's pieces in order. An admission that nothing was sent for is no piece, unless a
+/// local command finished the work (`finished`), which leaves no call.
+fn pieces<'a>(admitted: &'a [Admitted], calls: &[&'a CallRow], finished: bool) -> Vec<Piece<'a>> {
+    let of = |id: Option<&str>| -> Vec<&'a CallRow> {
+        let belongs = |call: &&&CallRow| call.escalation.as_ref().map(|e| e.as_str()) == id;
+        calls.iter().filter(belongs).copied().collect()
+    };
+    let mut pieces = vec![Piece { escalation: None, calls: of(None) }];
+    pieces.extend(
+        admitted.iter().map(|escalation| Piece {
+            escalation: Some(escalation),
+            calls: of(Some(&escalation.id)),
+        }),
+    );
+    let last = pieces.len() - 1;
+    let mut index = 0;
+    pieces.retain(|piece| {
+        let kept = !piece.calls.is_empty() || (finished && index == last);
+        index += 1;
+        kept
+    });
+    pieces
 }
 
 /// Whether the row says that the model's work came to nothing; what the gate refused was built.
@@ -82,23 +117,23 @@ fn builder_failed(row: &IssueResult) -> bool {
         })
 }
 
+/// One piece as the contract shows it; `failed` is how the attempt ended, if this is its last.
 fn event(
     run: &Run,
     attempt: &Attempt,
-    admitted: &[Admitted],
-    calls: &[&CallRow],
-    failed: bool,
+    Piece { escalation, calls }: &Piece<'_>,
+    failed: Option<bool>,
 ) -> Option<Value> {
-    let escalation = admitted.last();
     let last = calls.last();
-    let finished = attempt.finished_tier.clone().or_else(|| {
+    let local = attempt.finished_tier.clone().filter(|_| failed.is_some());
+    let finished = local.or_else(|| {
         last.filter(|call| call.answer.is_some()).map(|call| call.tier.as_str().to_owned())
     });
     let selected = escalation
         .map(|escalation| escalation.tier.clone())
         .or_else(|| calls.first().map(|call| call.tier.as_str().to_owned()))
         .or_else(|| finished.clone())?;
-    let success = !failed && finished.is_some();
+    let success = failed != Some(true) && finished.is_some();
     let fell_back = calls.iter().any(|call| call.tier.as_str() != selected)
         || finished.as_ref().is_some_and(|tier| *tier != selected);
     if escalation.is_none() && success && !fell_back {

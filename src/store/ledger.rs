@@ -8,14 +8,13 @@ use sqlx::AnyConnection;
 use sqlx::Row as _;
 
 use super::changes::Fence;
-use super::money::{
-    Admission, Admitted, QuotaUsed, QuotaWindow, Refusal, Reserve, Reserved, Scope,
-};
+use super::money::{Admission, Admitted, Refusal, Reserve, Reserved, Scope};
 use super::tx::{self, Tx, number};
 use super::{Store, StoreError, apply};
 use crate::domain::ids::AttemptId;
 use crate::domain::money::Usd;
 use crate::domain::time::{from_micros, to_micros};
+use crate::escalation::{QuotaUsed, quota_allows};
 
 const HOUR_MICROS: i64 = 3_600 * 1_000_000;
 const DAY_MICROS: i64 = 24 * HOUR_MICROS;
@@ -193,17 +192,10 @@ async fn admit(tx: &mut Tx, fence: &Fence, ask: Admission) -> Result<Admitted, S
         return Ok(Admitted::Yes);
     }
     let used = used(&mut tx.conn, tx.now).await?;
-    if ask.counted {
-        let windows = [
-            (QuotaWindow::Daily, used.daily, ask.limits.daily),
-            (QuotaWindow::Hourly, used.hourly, ask.limits.hourly),
-            (QuotaWindow::Concurrent, used.concurrent, ask.limits.concurrent),
-        ];
-        for (window, used, limit) in windows {
-            if used >= limit {
-                return Ok(Admitted::Refused { window, used, limit });
-            }
-        }
+    if ask.counted
+        && let Err(refusal) = quota_allows(used, ask.limits)
+    {
+        return Ok(Admitted::Refused(refusal));
     }
     let remaining = ask.limits.daily.saturating_sub(used.daily + u32::from(ask.counted));
     let reason = tx.text(&ask.reason);

@@ -70,7 +70,13 @@ async fn apply(connection: &mut AnyConnection, postgres: bool) -> Result<(), Sto
 
 /// For who only reads: the schema has to be ours already.
 pub(super) async fn check(connection: &mut AnyConnection) -> Result<(), StoreError> {
-    match version(connection).await.unwrap_or(0) {
+    let found = match version(connection).await {
+        Ok(found) => found,
+        // The database answered, and knows no such table: nothing of ours is in it.
+        Err(StoreError::Database(sqlx::Error::Database(_))) => 0,
+        Err(error) => return Err(error),
+    };
+    match found {
         found if found > KNOWN => Err(StoreError::NewerSchema { found, known: KNOWN }),
         found if found < KNOWN => Err(StoreError::OlderSchema { found, known: KNOWN }),
         _ => Ok(()),

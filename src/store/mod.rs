@@ -34,12 +34,12 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::escalation::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow};
 pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotency, NewRun};
 pub use error::StoreError;
 pub use lock::DataLock;
 pub use money::{
-    Admission, Admitted, Ceilings, QuotaLimits, QuotaUsed, QuotaWindow, RecoveredCalls, Refusal,
-    Reserve, Reserved, Scope, Settlement,
+    Admission, Admitted, Ceilings, RecoveredCalls, Refusal, Reserve, Reserved, Scope, Settlement,
 };
 pub use options::{DatabaseUrl, OpenOptions, StoreClock};
 pub use rows::{
@@ -76,16 +76,11 @@ impl Store {
     pub async fn open(options: OpenOptions) -> Result<Self, StoreError> {
         let OpenOptions { url, redactor, clock, read_only } = options;
         let postgres = url.is_postgres();
-        if let DatabaseUrl::Sqlite(path) = &url {
-            if read_only && !path.exists() {
-                return Err(StoreError::NoDatabase(path.clone()));
-            }
-            if let Some(folder) = path.parent().filter(|_| !read_only) {
-                std::fs::create_dir_all(folder).map_err(|source| StoreError::DataFolder {
-                    folder: folder.to_owned(),
-                    source,
-                })?;
-            }
+        if let DatabaseUrl::Sqlite(path) = &url
+            && read_only
+            && !path.exists()
+        {
+            return Err(StoreError::NoDatabase(path.clone()));
         }
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
         let closing = CancellationToken::new();

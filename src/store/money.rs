@@ -4,6 +4,7 @@ use crate::domain::call::{Answer, ErrorClass};
 use crate::domain::ids::{AttemptId, CallId, EscalationId, IssueNumber};
 use crate::domain::money::Usd;
 use crate::domain::tier::ModelTier;
+use crate::escalation::{QuotaLimits, QuotaRefusal};
 
 /// The money ceilings a call has to fit under; `None` is no ceiling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,28 +97,6 @@ pub enum Settlement {
     },
 }
 
-/// How many counted escalations there may be: rolling 24 hours, rolling hour, at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QuotaLimits {
-    pub daily: u32,
-    pub hourly: u32,
-    pub concurrent: u32,
-}
-
-impl Default for QuotaLimits {
-    fn default() -> Self {
-        Self { daily: 50, hourly: 10, concurrent: 5 }
-    }
-}
-
-/// How many there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-pub struct QuotaUsed {
-    pub daily: u32,
-    pub hourly: u32,
-    pub concurrent: u32,
-}
-
 /// A request to work on a dearer tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
@@ -134,30 +113,11 @@ pub struct Admission {
     pub limits: QuotaLimits,
 }
 
-/// Which window was full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QuotaWindow {
-    Daily,
-    Hourly,
-    Concurrent,
-}
-
-impl QuotaWindow {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Daily => "daily",
-            Self::Hourly => "hourly",
-            Self::Concurrent => "concurrent",
-        }
-    }
-}
-
 /// What came of an [`Admission`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admitted {
     Yes,
-    Refused { window: QuotaWindow, used: u32, limit: u32 },
+    Refused(QuotaRefusal),
 }
 
 /// What a restart found in flight.

@@ -111,7 +111,8 @@ fn the_rule_sees_an_import_upward() {
 
 #[test]
 fn the_domain_and_the_pure_rooms_touch_nothing_outside() {
-    let banned = ["tokio::", "octocrab::", "sqlx::", "reqwest::", "std::fs", "std::net", "Utc::now"];
+    let banned =
+        ["tokio::", "octocrab::", "sqlx::", "reqwest::", "std::fs", "std::net", "Utc::now"];
     for (path, text) in sources() {
         if !["domain", "sequencing", "escalation"].contains(&room_of(&path).as_str()) {
             continue;

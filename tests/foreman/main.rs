@@ -1,7 +1,12 @@
 //! The one integration-test binary: a file per story.
 
+mod architecture;
+mod builders;
+mod gate;
 mod git;
 mod models;
-mod process;
-mod sandbox;
+mod night;
+mod recovery;
 mod sequencing;
+mod store;
+mod support;

@@ -80,7 +80,7 @@ async fn once(reply: Reply) -> Result<Answer, CallError> {
     result
 }
 
-fn status(status: u16, headers: &[(&str, &str)], body: serde_json::Value) -> Reply {
+fn status(status: u16, headers: &[(&str, &str)], body: &serde_json::Value) -> Reply {
     let headers = headers.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
     Reply::Status(status, headers, body.to_string())
 }
@@ -149,11 +149,11 @@ async fn every_error_class_costs_exactly_one_request() {
         (301, json!({}), E::BadRequest),
     ];
     for (code, body, class) in cases {
-        let failed = once(status(code, &[], body)).await.expect_err("a failure");
+        let failed = once(status(code, &[], &body)).await.expect_err("a failure");
         assert_eq!((failed.class, failed.status), (class, Some(code)), "{failed:?}");
         assert_eq!(failed.charge, Charge::None, "{failed:?}");
     }
-    let timeout = once(status(408, &[], json!({}))).await.expect_err("a failure");
+    let timeout = once(status(408, &[], &json!({}))).await.expect_err("a failure");
     assert_eq!((timeout.class, timeout.charge), (E::Timeout, Charge::Unknown));
 }
 
@@ -162,7 +162,7 @@ async fn a_redirect_is_not_followed() {
     let elsewhere = server(|_| Reply::Text("never".to_owned())).await;
     let target = format!("{}/chat/completions", elsewhere.base_url());
     let failed =
-        once(status(307, &[("location", &target)], json!({}))).await.expect_err("a failure");
+        once(status(307, &[("location", &target)], &json!({}))).await.expect_err("a failure");
     assert_eq!(failed.class, ErrorClass::BadRequest);
     assert!(elsewhere.requests().is_empty());
 }
@@ -170,13 +170,14 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn retry_after_is_kept_in_seconds_and_as_a_date() {
     let body = || json!({"error": {"code": "rate_limit_exceeded"}});
-    let failed = once(status(429, &[("retry-after", "7"), ("x-request-id", "r-1")], body())).await;
+    let failed = once(status(429, &[("retry-after", "7"), ("x-request-id", "r-1")], &body())).await;
     let failed = failed.expect_err("a failure");
     assert_eq!(failed.retry_after, Some(Duration::from_secs(7)));
     assert_eq!(failed.request_id.as_deref(), Some("r-1"));
     let at = chrono::Utc::now() + chrono::TimeDelta::seconds(90);
     let date = at.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    let failed = once(status(503, &[("retry-after", &date)], body())).await.expect_err("a failure");
+    let failed =
+        once(status(503, &[("retry-after", &date)], &body())).await.expect_err("a failure");
     let wait = failed.retry_after.expect("a wait").as_secs();
     assert!((80..=90).contains(&wait), "{wait}");
 }
@@ -223,7 +224,7 @@ async fn a_closed_port_costs_nothing() {
 #[tokio::test]
 async fn the_key_never_stands_in_an_error() {
     let body = json!({"error": {"code": "invalid_api_key", "message": "bad key sk-test-secret"}});
-    let failed = once(status(401, &[], body)).await.expect_err("a failure");
+    let failed = once(status(401, &[], &body)).await.expect_err("a failure");
     assert!(!failed.to_string().contains("sk-test-secret"), "{failed}");
 }
 

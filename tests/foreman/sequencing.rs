@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use foreman::domain::ids::{IssueNumber, RepoName};
 use foreman::domain::issue::{Association, Issue, IssueRef, Trust};
+use foreman::domain::labels::EscalationLabels;
 use foreman::domain::plan::{DependencyMode, EdgeSource, Plan, ReasonCode, SequenceType};
-use foreman::sequencing::{
-    BlockerKey, EscalationLabels, PlanInput, Progress, next_ready, outside_references, plan,
-};
+use foreman::sequencing::{BlockerKey, PlanInput, Progress, next_ready, outside_references, plan};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

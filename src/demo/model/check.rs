@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn check(messages: Value) -> Result<(), String> {
+    fn check(messages: &Value) -> Result<(), String> {
         conversation(&json!({"model": "m", "messages": messages}))
     }
 
@@ -86,7 +86,7 @@ mod tests {
         let call = json!({"role": "assistant", "tool_calls": [
             {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]});
         let tool = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": "ok"});
-        assert_eq!(check(json!([user, call, tool("a"), user])), Ok(()));
+        assert_eq!(check(&json!([user, call, tool("a"), user])), Ok(()));
         for bad in [
             json!([]),
             json!([user, tool("a")]),
@@ -97,7 +97,7 @@ mod tests {
             json!([{"role": "user", "content": null}]),
             json!([{"role": "wizard", "content": "x"}]),
         ] {
-            assert!(check(bad.clone()).is_err(), "{bad}");
+            assert!(check(&bad).is_err(), "{bad}");
         }
     }
 }

@@ -229,8 +229,9 @@ fn jest(text: &str) -> Option<TestReport> {
 }
 
 fn vitest(text: &str) -> Option<TestReport> {
-    static SUMMARY: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"^\s*Tests\s{2,}((?:\d+ [a-z]+(?: \| )?)+)\s*\(\d+\)|^\s*(No test files found)"));
+    static SUMMARY: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"^\s*Tests\s{2,}((?:\d+ [a-z]+(?: \| )?)+)\s*\(\d+\)|^\s*(No test files found)")
+    });
     static BAD: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*FAIL\s+(\S+ > .+)$"));
     let mut found = report("vitest");
     let mut seen = false;
@@ -379,9 +380,8 @@ fn surefire(text: &str) -> Option<TestReport> {
     static TOTAL: LazyLock<Regex> = LazyLock::new(|| {
         pattern(r"Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped: (\d+)\s*$")
     });
-    static BAD: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"^\[ERROR\]\s+([A-Z]\w*[.#]\w+)[:( ]"));
-    let total = text.lines().filter_map(|line| TOTAL.captures(line)).last()?;
+    static BAD: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\[ERROR\]\s+([A-Z]\w*[.#]\w+)[:( ]"));
+    let total = text.lines().filter_map(|line| TOTAL.captures(line)).next_back()?;
     let mut found = report("surefire");
     found.failed = number(&total, 2) + number(&total, 3);
     found.skipped = number(&total, 4);
@@ -393,9 +393,8 @@ fn surefire(text: &str) -> Option<TestReport> {
 
 fn junit(text: &str) -> Option<TestReport> {
     static SUITE: LazyLock<Regex> = LazyLock::new(|| pattern(r"<testsuite\b[^>]*>"));
-    static FIELD: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r#"\b(tests|failures|errors|skipped|disabled)="(\d+)""#)
-    });
+    static FIELD: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r#"\b(tests|failures|errors|skipped|disabled)="(\d+)""#));
     static BAD: LazyLock<Regex> = LazyLock::new(|| {
         pattern(r#"<testcase\b[^>]*?\bname="([^"]*)"[^>]*[^/]>\s*<(?:failure|error)\b"#)
     });
@@ -458,7 +457,8 @@ mod unit {
         assert_eq!(counts(pytest), (vec!["pytest".to_owned()], 2, 1, 1));
         assert_eq!(read_tests(pytest).failing, ["tests/test_a.py::test_b"]);
         assert_eq!(counts("no tests ran in 0.01s\n").1, 0);
-        let unittest = "FAIL: test_b (test_a.T)\nRan 4 tests in 0.001s\n\nFAILED (failures=1, skipped=1)\n";
+        let unittest =
+            "FAIL: test_b (test_a.T)\nRan 4 tests in 0.001s\n\nFAILED (failures=1, skipped=1)\n";
         assert_eq!(counts(unittest), (vec!["unittest".to_owned()], 2, 1, 1));
         assert_eq!(counts("Ran 0 tests in 0.000s\n\nOK\n").1, 0);
     }
@@ -479,14 +479,16 @@ mod unit {
 
     #[test]
     fn go_tap_and_java() {
-        let go = "=== RUN   TestA\n--- PASS: TestA (0.00s)\n--- FAIL: TestB (0.01s)\nFAIL\tx/y\t0.1s\n";
+        let go =
+            "=== RUN   TestA\n--- PASS: TestA (0.00s)\n--- FAIL: TestB (0.01s)\nFAIL\tx/y\t0.1s\n";
         assert_eq!(counts(go), (vec!["go".to_owned()], 1, 1, 0));
         let quiet = "ok  \tx/y\t0.003s\n?   \tx/z\t[no test files]\n";
         assert_eq!(counts(quiet), (vec!["go".to_owned()], 1, 0, 0));
         let tap = "TAP version 13\n1..3\nok 1 - a\nnot ok 2 - b\nok 3 - c # SKIP why\n";
         assert_eq!(counts(tap), (vec!["tap".to_owned()], 1, 1, 1));
         assert!(read_tests("1..3\nok 1 - a\n").broken.is_some());
-        let maven = "[ERROR] AppTest.adds:12 expected\nTests run: 5, Failures: 1, Errors: 0, Skipped: 1\n";
+        let maven =
+            "[ERROR] AppTest.adds:12 expected\nTests run: 5, Failures: 1, Errors: 0, Skipped: 1\n";
         assert_eq!(counts(maven), (vec!["surefire".to_owned()], 3, 1, 1));
         let junit = "<testsuite name=\"a\" tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"0\">\n<testcase name=\"x\" time=\"0\">\n<failure>";
         assert_eq!(counts(junit), (vec!["junit".to_owned()], 2, 1, 0));

@@ -94,8 +94,7 @@ fn finding(tool: &str, message: &str, file: &str, line: &str, column: &str) -> L
 fn rustc(text: &str, found: &mut BTreeSet<LintFinding>) {
     static HEAD: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"^(?:warning|error)(?:\[([A-Za-z0-9_:]+)\])?: (.+)$"));
-    static PLACE: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"^\s*--> (.+?):(\d+):(\d+)$"));
+    static PLACE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*--> (.+?):(\d+):(\d+)$"));
     let mut head: Option<String> = None;
     for line in text.lines() {
         if let Some(begins) = HEAD.captures(line) {
@@ -111,7 +110,7 @@ fn rustc(text: &str, found: &mut BTreeSet<LintFinding>) {
     }
 }
 
-/// ESLint's default: the file on its own line, then `  3:5  warning  message  rule`.
+/// `ESLint`'s default: the file on its own line, then `  3:5  warning  message  rule`.
 fn eslint(text: &str, found: &mut BTreeSet<LintFinding>) {
     static ROW: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"^\s+(\d+):(\d+)\s+(?:warning|error)\s+(.+?)\s{2,}(\S+)\s*$"));
@@ -120,9 +119,7 @@ fn eslint(text: &str, found: &mut BTreeSet<LintFinding>) {
     let mut file = None;
     for line in text.lines() {
         if let Some(name) = FILE.captures(line) {
-            let name = name[1].to_owned();
-            // It prints absolute paths; the checkout appears in the sandbox under /workspace.
-            file = Some(name.strip_prefix("/workspace/").unwrap_or(&name).to_owned());
+            file = Some(name[1].to_owned());
         } else if let (Some(file), Some(row)) = (&file, ROW.captures(line)) {
             let message = format!("{}: {}", &row[4], &row[3]);
             found.insert(finding("eslint", &message, file, &row[1], &row[2]));
@@ -167,8 +164,9 @@ mod unit {
         let before = read_findings("warning: unused `a`\n --> src/lib.rs:2:9\n");
         let moved = read_findings("warning: unused `a`\n --> src/lib.rs:7:9\n");
         assert!(new_findings(&moved, &before, |_| None).is_empty());
-        let twice =
-            read_findings("warning: unused `a`\n --> a.rs:2:9\n\nwarning: unused `a`\n --> a.rs:4:9\n");
+        let twice = read_findings(
+            "warning: unused `a`\n --> a.rs:2:9\n\nwarning: unused `a`\n --> a.rs:4:9\n",
+        );
         let once = read_findings("warning: unused `a`\n --> a.rs:2:9\n");
         assert_eq!(new_findings(&twice, &once, |_| None).len(), 1);
         let renamed = new_findings(&moved, &once, |_| Some("a.rs".to_owned()));
@@ -178,9 +176,10 @@ mod unit {
     #[test]
     fn other_tools() {
         let text = "src/a.py:3:1: F401 `os` imported but unused\n./x.go:4:2: unreachable code\n\
-             a.ts(1,7): error TS2322: no\n/workspace/src/b.js\n  3:5  warning  'x' is never used  no-unused-vars\n";
+             a.ts(1,7): error TS2322: no\nsrc/b.js\n  3:5  warning  'x' is never used  no-unused-vars\n";
         let found = read_findings(text);
-        let tools: Vec<_> = found.iter().map(|one| (one.tool.as_str(), one.file.as_str())).collect();
+        let tools: Vec<_> =
+            found.iter().map(|one| (one.tool.as_str(), one.file.as_str())).collect();
         assert_eq!(
             tools,
             [("eslint", "src/b.js"), ("linter", "src/a.py"), ("linter", "x.go"), ("tsc", "a.ts")]

@@ -186,6 +186,35 @@ async fn nested_repositories_and_gitlinks_are_refused() {
 }
 
 #[tokio::test]
+async fn a_submodule_of_the_base_stays_as_it_is() {
+    let place = Place::new().await;
+    let seed = place.dir.path().join("seed");
+    let id = place.base.as_str();
+    git(&seed, &["update-index", "--add", "--cacheinfo", &format!("160000,{id},sub/module")]);
+    git(&seed, &["commit", "--quiet", "--message", "submodule"]);
+    git(&seed, &["push", "--quiet", "../origin.git", "main"]);
+    place.mirror.fetch().await.expect("fetched");
+    let base = place.mirror.tip("main").await.expect("read").expect("there");
+    let dir = place.dir.path().join("work/a");
+    place.mirror.checkout(&base, &dir, None).await.expect("checked out");
+    let captured = place.mirror.capture(&dir, &base).await.expect("captured");
+    assert_eq!(captured.changes, []);
+
+    // Another commit in its place is a gitlink of the builder's.
+    write(&dir, "sub/module/file", "x");
+    git(&dir.join("sub/module"), &["init", "--quiet"]);
+    git(&dir.join("sub/module"), &["add", "--all"]);
+    git(&dir.join("sub/module"), &["commit", "--quiet", "--message", "mine"]);
+    let error = place.mirror.capture(&dir, &base).await.expect_err("refused");
+    assert!(error.to_string().contains("`sub/module/.git`"), "{error}");
+
+    std::fs::remove_dir_all(dir.join("sub")).expect("removed");
+    let captured = place.mirror.capture(&dir, &base).await.expect("captured");
+    assert_eq!(captured.changes.len(), 1, "its removal is seen: {:?}", captured.changes);
+    assert_eq!(captured.changes[0].status, FileStatus::Deleted);
+}
+
+#[tokio::test]
 async fn links_may_lead_inside_and_nowhere_else() {
     let place = Place::new().await;
     let dir = place.workspace("a").await;
@@ -240,4 +269,46 @@ async fn names_that_are_not_text_are_refused() {
     std::fs::write(dir.join(std::ffi::OsStr::from_bytes(b"bad\xff")), "x").expect("written");
     let refusals = refused(&place, &dir).await;
     assert!(refusals[0].why.contains("UTF-8"), "{refusals:?}");
+}
+
+#[tokio::test]
+async fn files_nobody_touched_are_not_changed_by_attributes() {
+    let place = Place::new().await;
+    let seed = place.dir.path().join("seed");
+    // Line endings in the repository that its own attributes contradict.
+    write(&seed, "win.txt", "a\r\nb\r\n");
+    write(&seed, "touched.txt", "a\r\nb\r\n");
+    git(&seed, &["add", "--all"]);
+    git(&seed, &["commit", "--quiet", "--message", "crlf"]);
+    let base = place.someone_commits("main", ".gitattributes", "*.txt text\n*.bat text eol=crlf\n");
+    place.mirror.fetch().await.expect("fetched");
+    let dir = place.dir.path().join("work/a");
+    place.mirror.checkout(&base, &dir, None).await.expect("checked out");
+    let captured = place.mirror.capture(&dir, &base).await.expect("captured");
+    assert_eq!(captured.changes, [], "nobody changed anything");
+
+    write(&dir, "touched.txt", "a\r\nc\r\n");
+    write(&dir, "run.bat", "echo\r\n");
+    let captured = place.mirror.capture(&dir, &base).await.expect("captured");
+    let paths: Vec<_> = captured.changes.iter().map(|change| change.path.as_str()).collect();
+    assert_eq!(paths, ["run.bat", "touched.txt"]);
+    let bat = place.mirror.read(captured.tree.as_str(), "run.bat").await.expect("read");
+    assert_eq!(bat.as_deref(), Some(b"echo\n".as_slice()), "attributes hold for what is new");
+}
+
+#[tokio::test]
+async fn captures_and_fetches_go_side_by_side() {
+    let place = Place::new().await;
+    let capture = async |name: &'static str| {
+        let dir = place.workspace(name).await;
+        write(&dir, "file.txt", name);
+        place.mirror.capture(&dir, &place.base).await.expect("captured").tree
+    };
+    let fetch = async || place.mirror.fetch().await.expect("fetched");
+    let (a, b, c, (), ()) =
+        tokio::join!(capture("a"), capture("b"), capture("c"), fetch(), fetch());
+    for (tree, text) in [(a, "a"), (b, "b"), (c, "c")] {
+        let read = place.mirror.read(tree.as_str(), "file.txt").await.expect("read");
+        assert_eq!(read.as_deref(), Some(text.as_bytes()));
+    }
 }

@@ -28,14 +28,19 @@ pub struct GitServer {
     token: &'static str,
     pub address: std::net::SocketAddr,
     pub seen: Arc<Mutex<Seen>>,
+    /// Done once, when a push begins: after the pusher looked, before it is told the branches.
+    pub before_push: Arc<Mutex<Option<Deed>>>,
 }
+
+pub type Deed = Box<dyn FnOnce() + Send>;
 
 impl GitServer {
     /// Serves the bare repositories below `root`.
     pub async fn start(root: PathBuf, token: &'static str) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let address = listener.local_addr().expect("an address");
-        let server = Self { root, token, address, seen: Arc::default() };
+        let server =
+            Self { root, token, address, seen: Arc::default(), before_push: Arc::default() };
         let app = axum::Router::new().fallback(answer).with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         server
@@ -75,6 +80,11 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     server.look_around(uri.path());
+    if uri.query() == Some("service=git-receive-pack")
+        && let Some(deed) = server.before_push.lock().expect("not poisoned").take()
+    {
+        deed();
+    }
     let login = format!("x-access-token:{}", server.token);
     let expected = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login));
     if uri.path().starts_with("/moved/") {
@@ -120,6 +130,7 @@ async fn backend(
         .env("GIT_PROTOCOL", header("git-protocol"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
         .expect("git http-backend starts");

@@ -23,11 +23,10 @@ async fn the_token_opens_the_repository_and_is_never_shown() {
     let git_handle = starter(&data);
     let cancel = CancellationToken::new();
 
-    let error = git_handle.mirror(&repo(), &url, None, cancel.clone()).await.err().expect("closed");
+    let error = git_handle.mirror(&repo(), &url, None, cancel.clone()).await.expect_err("closed");
     assert!(matches!(error, GitError::AuthRefused { .. }), "{error}");
     let wrong = Some(SecretString::from("ghp_wrong-token"));
-    let error =
-        git_handle.mirror(&repo(), &url, wrong, cancel.clone()).await.err().expect("closed");
+    let error = git_handle.mirror(&repo(), &url, wrong, cancel.clone()).await.expect_err("closed");
     assert!(matches!(error, GitError::AuthRefused { .. }), "{error}");
     assert!(!format!("{error} {error:?}").contains("ghp_wrong"), "{error:?}");
 
@@ -47,7 +46,7 @@ async fn the_token_opens_the_repository_and_is_never_shown() {
     let missing = format!("http://{}/nowhere.git", server.address);
     let other = "acme/other".parse().expect("valid");
     let error = git_handle.mirror(&other, &missing, token(), cancel.clone()).await;
-    let error = error.err().expect("not there");
+    let error = error.expect_err("not there");
     assert!(matches!(error, GitError::RepositoryMissing { .. }), "{error}");
 
     let seen = server.seen.lock().expect("not poisoned");
@@ -69,6 +68,33 @@ async fn the_token_opens_the_repository_and_is_never_shown() {
     assert!(!config.contains("http"), "{config}");
 }
 
+/// Someone pushes after we looked at the branch and before git did: only the lease can tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_race_is_lost_by_the_lease_and_not_won_by_force() {
+    let place = Place::new().await;
+    let theirs = place.someone_commits("theirs", "theirs.txt", "theirs\n");
+    let first = place.our_commit("a.txt", "first\n").await;
+    let second = place.our_commit("a.txt", "second\n").await;
+    let origin = place.origin();
+    git(&origin, &["config", "http.receivepack", "true"]);
+    let server = GitServer::start(place.dir.path().to_owned(), TOKEN).await;
+    let url = format!("http://{}/origin.git", server.address);
+    // The same data folder: our commits are in its mirror.
+    let mirror = place.git.mirror(&repo(), &url, token(), CancellationToken::new()).await;
+    let mirror = mirror.expect("open");
+    for (branch, expected) in [("foreman/issue-1", None), ("foreman/issue-2", Some(&first))] {
+        if expected.is_some() {
+            assert_eq!(mirror.push(&first, branch, None).await.expect("pushed"), Push::Done);
+        }
+        let (origin, name, id) = (origin.clone(), format!("refs/heads/{branch}"), theirs.clone());
+        let deed = move || drop(git(&origin, &["update-ref", &name, id.as_str()]));
+        *server.before_push.lock().expect("not poisoned") = Some(Box::new(deed));
+        let push = mirror.push(&second, branch, expected).await.expect("looked again");
+        assert_eq!(push, Push::Taken(theirs.clone()));
+        assert_eq!(mirror.remote_tip(branch).await.expect("read"), Some(theirs.clone()));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_elsewhere_does_not_get_the_token() {
     let place = Place::new().await;
@@ -76,7 +102,7 @@ async fn a_redirect_elsewhere_does_not_get_the_token() {
     let git_handle = starter(&place.dir.path().join("data-http"));
     let url = format!("http://{}/moved/origin.git", server.address);
     let error = git_handle.mirror(&repo(), &url, token(), CancellationToken::new()).await;
-    let error = error.err().expect("refused elsewhere");
+    let error = error.expect_err("refused elsewhere");
     assert!(matches!(error, GitError::AuthRefused { .. }), "{error}");
     let seen = server.seen.lock().expect("not poisoned");
     assert!(
@@ -93,7 +119,7 @@ async fn a_host_that_does_not_answer_is_told_from_a_refusal() {
     drop(closed);
     let url = format!("http://{address}/o/r.git");
     let mirror = place.git.mirror(&repo(), &url, token(), CancellationToken::new()).await;
-    let error = mirror.err().expect("nobody there");
+    let error = mirror.expect_err("nobody there");
     assert!(matches!(error, GitError::Network { .. }) && error.is_transient(), "{error}");
 
     let cancel = CancellationToken::new();

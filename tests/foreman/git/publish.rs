@@ -76,9 +76,9 @@ async fn a_push_is_made_once_and_never_over_anothers_work() {
     assert_eq!(push, Push::Done);
 }
 
-/// Someone pushes between our look and our push: the origin's own hook does it.
+/// Someone pushes while our push is on its way: the origin's own hook does it.
 #[tokio::test]
-async fn a_race_is_lost_by_the_lease_not_won_by_force() {
+async fn another_push_during_ours_is_left_alone() {
     let place = Place::new().await;
     let theirs = place.someone_commits("theirs", "theirs.txt", "theirs\n");
     let branch = "foreman/issue-2";

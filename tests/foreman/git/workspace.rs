@@ -106,12 +106,8 @@ async fn a_repository_that_is_not_there_is_named() {
     let place = Place::new().await;
     let url = format!("file://{}/nowhere.git", place.dir.path().display());
     let other = "acme/other".parse().expect("valid");
-    let error = place
-        .git
-        .mirror(&other, &url, None, CancellationToken::new())
-        .await
-        .err()
-        .expect("refused");
+    let error =
+        place.git.mirror(&other, &url, None, CancellationToken::new()).await.expect_err("refused");
     assert!(matches!(error, GitError::RepositoryMissing { .. }), "{error}");
     assert!(error.to_string().contains("nowhere.git"));
 }
@@ -156,7 +152,6 @@ async fn a_commit_that_no_branch_holds_is_checked_out_for_its_owner() {
     let dir = place.dir.path().join("work/b");
     let root = rustix::process::getuid().is_root();
     let owner = root.then_some(Identity { uid: 65534, gid: 65534 });
-    std::os::unix::fs::symlink("README.md", place.dir.path().join("outside")).expect("linked");
     place.mirror.checkout(&ours, &dir, owner).await.expect("checked out");
     assert_eq!(std::fs::read_to_string(dir.join("new/file.txt")).expect("read"), "hello\n");
     if root {
@@ -164,6 +159,9 @@ async fn a_commit_that_no_branch_holds_is_checked_out_for_its_owner() {
             assert_eq!(path.symlink_metadata().expect("meta").uid(), 65534, "{}", path.display());
         }
     }
+    write(&dir, "more.txt", "by the owner\n");
+    let captured = place.mirror.capture(&dir, &ours).await.expect("another user's files are read");
+    assert_eq!(captured.changes.len(), 1);
     let error = place.mirror.checkout(&ours, &dir, None).await.expect_err("occupied");
     assert!(matches!(error, GitError::Occupied { .. }), "{error}");
     let unknown = "1".repeat(40).parse().expect("an id");
@@ -200,4 +198,40 @@ async fn a_workspace_can_be_removed_whatever_is_in_it() {
     assert!(!dir.exists());
     assert!(outside.join("keep.txt").exists(), "links are not followed");
     remove_workspace(&dir).await.expect("gone is fine");
+}
+
+#[tokio::test]
+async fn old_odd_history_is_taken_and_the_mirror_is_packed_when_opened() {
+    let place = Place::new().await;
+    let tree = git(&place.origin(), &["rev-parse", "main^{tree}"]);
+    let odd = place.dir.path().join("odd");
+    let text =
+        format!("tree {tree}\nauthor A <a@b> 1 +051800\ncommitter A <a@b> 1 +051800\n\nodd\n");
+    std::fs::write(&odd, text).expect("written");
+    let odd = odd.to_string_lossy();
+    let id = git(&place.origin(), &["hash-object", "-t", "commit", "-w", "--literally", &odd]);
+    git(&place.origin(), &["update-ref", "refs/heads/old", &id]);
+    place.mirror.fetch().await.expect("fetched");
+    let tip = place.mirror.tip("old").await.expect("read").expect("there");
+    assert_eq!(tip.as_str(), id);
+    place.mirror.checkout(&tip, &place.dir.path().join("work/odd"), None).await.expect("out");
+
+    // More loose objects than are let lie, as nights of captures leave them.
+    let many = place.dir.path().join("many");
+    for number in 0..1001 {
+        write(&many, &number.to_string(), &format!("number {number}"));
+    }
+    let git_dir = format!("--git-dir={}", place.mirror.path().display());
+    let work = format!("--work-tree={}", many.display());
+    git(&many, &[&git_dir, &work, "add", "--all"]);
+    let tree = git(&many, &[&git_dir, "write-tree"]);
+    let loose = || files(&place.mirror.path().join("objects")).len();
+    assert!(loose() > 1000);
+    starter(&place.dir.path().join("data"))
+        .mirror(&repo(), &place.url(), None, CancellationToken::new())
+        .await
+        .expect("opened again");
+    assert!(loose() < 100, "{} files of objects", loose());
+    let kept = place.mirror.read(&tree, "1000").await.expect("read");
+    assert_eq!(kept.as_deref(), Some(b"number 1000".as_slice()), "what no ref holds is kept");
 }

@@ -1,0 +1,349 @@
+//! One answer from a model: reserve, ask, settle; and after a failure, whatever the rules say.
+//!
+//! Owns the rows of the ledger for this round: every request is reserved before it is sent and
+//! settled with the changes that follow from it. Never reads a tool call.
+
+use std::time::Duration;
+
+use super::walk::Post;
+use super::{Agent, tools};
+use crate::builders::BuildOutcome;
+use crate::domain::call::{Answer, Charge, ErrorClass};
+use crate::domain::event::{EventType, NewEvent, Severity};
+use crate::domain::ids::CallId;
+use crate::domain::money::{Usage, Usd};
+use crate::domain::plan::ReasonCode;
+use crate::escalation::{Next, after_error};
+use crate::models::{CallError, ChatRequest, Tier, estimate_tokens};
+use crate::store::{Change, Refusal, Reserve, Reserved, Settlement, StoreError};
+
+/// The completion cap when money is short.
+const SHORT_CAP: u64 = 1_024;
+/// How often we look whether a call in flight elsewhere has been settled.
+const SETTLEMENT_POLL: Duration = Duration::from_millis(250);
+/// A prompt estimated to fill the window to this part is sent all the same: the estimate is an
+/// upper bound, and the provider's own refusal costs nothing.
+const WINDOW_SLACK: (u64, u64) = (4, 3);
+
+/// What came of asking.
+pub(super) enum Asked {
+    Answer {
+        call: CallId,
+        answer: Answer,
+    },
+    /// The next post is the local command.
+    Command,
+    End(BuildOutcome),
+}
+
+/// What came of reserving.
+enum Booked {
+    Yes { call: CallId, estimate: Usd, cap: u64 },
+    End(BuildOutcome),
+}
+
+impl Agent<'_> {
+    /// Asks until there is an answer, or an end.
+    pub(super) async fn ask(&mut self) -> Result<Asked, StoreError> {
+        loop {
+            let tier = match self.walk.here() {
+                None => return Ok(Asked::End(self.exhausted())),
+                Some(Post::Command) => return Ok(Asked::Command),
+                Some(Post::Model(name)) => self.builders.tiers.get(name).cloned(),
+            };
+            let Some(tier) = tier else {
+                self.walk.down();
+                continue;
+            };
+            if let Some(outcome) = self.out_of_bounds() {
+                return Ok(Asked::End(outcome));
+            }
+            let prompt = estimate_tokens(&self.messages, &tools::specs());
+            if prompt > tier.model.input_window * WINDOW_SLACK.0 / WINDOW_SLACK.1 {
+                self.last_error =
+                    format!("the prompt is larger than {}'s window", tier.model.model);
+                if !self.make_room() {
+                    return Ok(Asked::End(self.exhausted()));
+                }
+                continue;
+            }
+            let (call, estimate, cap) = match self.book(&tier, prompt).await? {
+                Booked::Yes { call, estimate, cap } => (call, estimate, cap),
+                Booked::End(outcome) => return Ok(Asked::End(outcome)),
+            };
+            if let Some(asked) = self.send(&tier, call, estimate, cap, prompt).await? {
+                return Ok(asked);
+            }
+        }
+    }
+
+    /// Sends what is booked. `None`: go round again.
+    async fn send(
+        &mut self,
+        tier: &Tier,
+        call: CallId,
+        estimate: Usd,
+        cap: u64,
+        prompt: u64,
+    ) -> Result<Option<Asked>, StoreError> {
+        let specs = tools::specs();
+        let request = ChatRequest {
+            tier,
+            messages: &self.messages,
+            tools: &specs,
+            max_completion_tokens: cap,
+            timeout: self.task.limits.request_timeout.min(self.time_left()),
+        };
+        let result = tokio::select! {
+            result = self.builders.models.chat(request) => result,
+            () = self.cancel.cancelled() => {
+                let settlement = Settlement::Failed {
+                    class: ErrorClass::Connection,
+                    message: "cancelled while the answer was on its way".to_owned(),
+                    cost: estimate,
+                    unknown: tier.paid,
+                };
+                self.settle(&call, settlement, Vec::new()).await?;
+                return Ok(Some(Asked::End(BuildOutcome::Cancelled)));
+            }
+        };
+        self.steps += 1;
+        match result {
+            Ok(answer) => {
+                let (cost, changes) = match answer.usage {
+                    Some(usage) => (tier.model.price.cost(usage), Vec::new()),
+                    None => (estimate, self.unknown_charge(tier, estimate)),
+                };
+                self.tokens += answer.usage.map_or(prompt, |usage| usage.total());
+                self.tries = 0;
+                let settlement = Settlement::Answered { answer: answer.clone(), cost };
+                self.settle(&call, settlement, changes).await?;
+                Ok(Some(Asked::Answer { call, answer }))
+            }
+            Err(error) => self.failed(tier, &call, estimate, &error).await,
+        }
+    }
+
+    async fn settle(
+        &self,
+        call: &CallId,
+        settlement: Settlement,
+        changes: Vec<Change>,
+    ) -> Result<(), StoreError> {
+        self.builders.store.settle(self.fence, call, settlement, changes).await
+    }
+
+    /// Reserves a call's most possible cost, waiting for settlements and shrinking once.
+    async fn book(&mut self, tier: &Tier, prompt: u64) -> Result<Booked, StoreError> {
+        loop {
+            let room =
+                if prompt < tier.model.input_window { tier.model.output_window } else { SHORT_CAP };
+            let cap = self.cap.min(room).max(1);
+            let most = Usage { prompt_tokens: prompt, cached_tokens: 0, completion_tokens: cap };
+            let estimate = tier.model.price.cost(most);
+            let ask = Reserve {
+                id: CallId::fresh(),
+                attempt: self.task.attempt.clone(),
+                issue: self.task.issue,
+                escalation: self.task.escalation.clone(),
+                tier: tier.model.tier,
+                model: tier.model.model.clone(),
+                estimate,
+                ceilings: self.task.ceilings,
+            };
+            match self.builders.store.reserve(self.fence, ask).await? {
+                Reserved::Dispatched(call) => return Ok(Booked::Yes { call, estimate, cap }),
+                Reserved::Refused(refusal) if refusal.only_in_flight => {
+                    if self.wait(SETTLEMENT_POLL).await {
+                        return Ok(Booked::End(BuildOutcome::Cancelled));
+                    }
+                    if let Some(outcome) = self.out_of_bounds() {
+                        return Ok(Booked::End(outcome));
+                    }
+                }
+                Reserved::Refused(_) if self.cap > SHORT_CAP => self.cap = SHORT_CAP,
+                Reserved::Refused(refusal) => {
+                    let message = budget_sentence(&refusal);
+                    return Ok(Booked::End(BuildOutcome::Budget { message }));
+                }
+            }
+        }
+    }
+
+    /// Books a failed call and moves as the rules say. `None`: go round again.
+    async fn failed(
+        &mut self,
+        tier: &Tier,
+        call: &CallId,
+        estimate: Usd,
+        error: &CallError,
+    ) -> Result<Option<Asked>, StoreError> {
+        self.tries += 1;
+        self.last_error = format!("{}: {}", tier.model.tier, error.message);
+        let jitter: f64 = rand::random();
+        let heal = self.task.auto_heal;
+        let mut next = after_error(error.class, error.retry_after, self.tries, heal, jitter);
+        if let Next::RetryAfter(wait) = next
+            && wait >= self.time_left()
+        {
+            next = Next::NextTier;
+        }
+        let before = self.walk.here();
+        let mut end = None;
+        let mut pause = Duration::ZERO;
+        match next {
+            Next::RetryAfter(wait) => pause = wait,
+            Next::NextTier => self.walk.down(),
+            Next::LocalOnly => self.walk.local(),
+            Next::LargerWindow => {
+                if !self.make_room() {
+                    end = Some(self.exhausted());
+                }
+            }
+            Next::Stop => end = Some(self.stopped(error.class)),
+        }
+        if self.walk.here() != before {
+            self.tries = 0;
+        }
+        let (cost, unknown) = match error.charge {
+            Charge::None => (Usd::ZERO, false),
+            Charge::Unknown => (estimate, tier.paid),
+            Charge::Known(usage) => (tier.model.price.cost(usage), false),
+        };
+        let mut changes = if unknown { self.unknown_charge(tier, estimate) } else { Vec::new() };
+        changes.extend(self.announce(tier, error, before, end.is_some()));
+        let settlement = Settlement::Failed {
+            class: error.class,
+            message: error.message.clone(),
+            cost,
+            unknown,
+        };
+        self.settle(call, settlement, changes).await?;
+        if let Some(outcome) = end {
+            return Ok(Some(Asked::End(outcome)));
+        }
+        if self.wait(pause).await {
+            return Ok(Some(Asked::End(BuildOutcome::Cancelled)));
+        }
+        Ok(None)
+    }
+
+    /// A larger window, else a smaller conversation once, else the local builder. Says whether
+    /// anything is left to try.
+    fn make_room(&mut self) -> bool {
+        let today = chrono::Utc::now().date_naive();
+        if self.task.auto_heal && self.walk.larger(&self.builders.tiers, today) {
+            return true;
+        }
+        if self.compact() {
+            return true;
+        }
+        self.walk.local();
+        self.walk.here().is_some()
+    }
+
+    /// What people and machines are told of a failed call.
+    fn announce(
+        &self,
+        tier: &Tier,
+        error: &CallError,
+        before: Option<Post>,
+        ended: bool,
+    ) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let name = tier.model.tier.as_str();
+        let severity = match error.class {
+            ErrorClass::Auth | ErrorClass::InsufficientQuota => Some(Severity::Critical),
+            ErrorClass::ModelNotFound => Some(Severity::High),
+            ErrorClass::RateLimited
+            | ErrorClass::ContextLength
+            | ErrorClass::Server
+            | ErrorClass::Connection
+            | ErrorClass::Timeout
+            | ErrorClass::Refused
+            | ErrorClass::BadRequest
+            | ErrorClass::Malformed => ended.then_some(Severity::High),
+        };
+        if let Some(severity) = severity {
+            let text = format!("{} of tier {name} failed: {error}", tier.model.model);
+            let event = self
+                .event(EventType::ProviderFailed, &text)
+                .severity(severity)
+                .with("tier", name)
+                .with("model", tier.model.model.clone())
+                .with("errorClass", error.class.as_str());
+            changes.push(Change::Event(event));
+        }
+        let now = self.walk.here();
+        if let Some(now) = now.filter(|_| now != before && !ended) {
+            let text = format!("{}: {name} gives way to {} ({error})", self.task.issue, now.tier());
+            let event = self
+                .event(EventType::ModelFallback, &text)
+                .severity(Severity::Low)
+                .with("fromModel", name)
+                .with("toModel", now.tier().as_str())
+                .with("errorClass", error.class.as_str());
+            changes.push(Change::Event(event));
+        }
+        changes
+    }
+
+    fn unknown_charge(&self, tier: &Tier, estimate: Usd) -> Vec<Change> {
+        if !tier.paid {
+            return Vec::new();
+        }
+        let text = format!(
+            "the charge of a call to {} is unknown and booked at its estimate of {estimate}",
+            tier.model.model
+        );
+        let event = self
+            .event(EventType::ChargeUnknown, &text)
+            .severity(Severity::Medium)
+            .with("tier", tier.model.tier.as_str())
+            .with("estimateUsd", estimate.as_usd());
+        vec![Change::Event(event)]
+    }
+
+    fn event(&self, kind: EventType, text: &str) -> NewEvent {
+        NewEvent::new(kind, self.builders.redactor.redact(text))
+            .run(&self.task.run)
+            .issue(self.task.issue)
+    }
+
+    /// Nobody is left in the chain.
+    fn exhausted(&self) -> BuildOutcome {
+        let why = if self.last_error.is_empty() {
+            "no tier of its chain has a living model, and no local builder is configured"
+        } else {
+            self.last_error.as_str()
+        };
+        BuildOutcome::Failed {
+            code: ReasonCode::ModelsExhausted,
+            message: format!("no model is left to ask: {why}"),
+            stuck: false,
+        }
+    }
+
+    fn stopped(&self, class: ErrorClass) -> BuildOutcome {
+        BuildOutcome::Failed {
+            code: ReasonCode::ProviderRefused,
+            message: format!(
+                "the model's provider failed ({}): {}",
+                class.as_str(),
+                self.last_error
+            ),
+            stuck: false,
+        }
+    }
+}
+
+fn budget_sentence(refusal: &Refusal) -> String {
+    format!(
+        "the {} ceiling of {} is reached: {} spent, {} reserved, and the next call may cost up to {}",
+        refusal.scope.as_str(),
+        refusal.limit,
+        refusal.spent,
+        refusal.reserved,
+        refusal.estimate
+    )
+}

@@ -1,0 +1,141 @@
+//! `LOCAL_BUILDER_COMMAND`: a command-line coding agent, run in the workspace inside the sandbox.
+//!
+//! Owns the task's text on its standard input and the reading of how it ended. It asks no upstream
+//! of ours, so there is no row in the ledger.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use tokio_util::sync::CancellationToken;
+
+use super::agent::{ending, prompt};
+use super::{BuildOutcome, Builders, Task, clean_output};
+use crate::domain::plan::ReasonCode;
+use crate::domain::tier::ModelTier;
+use crate::process::Ending;
+use crate::sandbox::{Place, Shell};
+
+/// Bytes of its output that are kept.
+const OUTPUT_CAP: usize = 64 << 10;
+/// Characters of its output that are quoted.
+const QUOTE_CAP: usize = 2_000;
+
+/// Runs the command to its end.
+pub(super) async fn run(
+    builders: &Builders,
+    task: &Task,
+    command: &str,
+    time: std::time::Duration,
+    cancel: &CancellationToken,
+) -> BuildOutcome {
+    let mut place = task.workspace.clone();
+    place.read_only.extend(program_folders(command));
+    if let Err(error) = open_ways(&place) {
+        tracing::warn!(%error, "the way to the local builder's program may be closed in the box");
+    }
+    let mut shell = Shell::new(command, time);
+    shell.stdin = Some(prompt::plain(task).into_bytes());
+    shell.output_cap = OUTPUT_CAP;
+    let failed = |message: String| BuildOutcome::Failed {
+        code: ReasonCode::BuilderFailed,
+        message,
+        stuck: false,
+    };
+    let finished = match builders.sandbox.run(&place, &shell, cancel).await {
+        Ok(finished) => finished,
+        Err(error) => return failed(format!("LOCAL_BUILDER_COMMAND could not be run: {error}")),
+    };
+    let output = clean_output(&String::from_utf8_lossy(&finished.stdout.bytes()));
+    let quoted = builders.redactor.redact(&tail(output.trim(), QUOTE_CAP));
+    match finished.ending {
+        Ending::Cancelled => BuildOutcome::Cancelled,
+        Ending::Exited(0) => {
+            BuildOutcome::Finished { tier: ModelTier::LocalBuilder, summary: quoted }
+        }
+        Ending::Exited(_) | Ending::Signalled(_) | Ending::TimedOut => failed(format!(
+            "LOCAL_BUILDER_COMMAND ended with {}: {quoted}",
+            ending(finished.ending, time)
+        )),
+    }
+}
+
+/// A program below /tmp is shown inside the box's own /tmp, where the box makes the folders that
+/// lead to it for root alone; made here first, they can be passed. The handle keeps links that a
+/// builder left there from leading out.
+fn open_ways(place: &Place) -> io::Result<()> {
+    let tmp = Dir::open_ambient_dir(place.tmp(), ambient_authority())?;
+    for shown in &place.read_only {
+        let Ok(below) = shown.strip_prefix("/tmp") else { continue };
+        let mut way = PathBuf::new();
+        for name in below {
+            way.push(name);
+            match tmp.create_dir(&way) {
+                Ok(()) => {
+                    let open = std::fs::Permissions::from_mode(0o755);
+                    tmp.set_permissions(&way, cap_std::fs::Permissions::from_std(open))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tail(text: &str, characters: usize) -> String {
+    let skip = text.chars().count().saturating_sub(characters);
+    text.chars().skip(skip).collect()
+}
+
+/// The folders of the program, so that it can be run in a box that shows nothing of the host: of
+/// every absolute file the command names, and of its first word where PATH finds it.
+fn program_folders(command: &str) -> Vec<PathBuf> {
+    let mut words = command.split_whitespace().map(|word| word.trim_matches(['"', '\'']));
+    let named = words
+        .next()
+        .into_iter()
+        .flat_map(|first| if first.contains('/') { Some(first.into()) } else { on_path(first) })
+        .chain(words.map(PathBuf::from));
+    let mut folders: Vec<PathBuf> = named
+        .filter(|path| path.is_absolute() && path.is_file())
+        .filter_map(|path| path.canonicalize().ok())
+        .filter_map(|path| path.parent().map(Path::to_owned))
+        .filter(|folder| !is_system(folder))
+        .collect();
+    folders.sort();
+    folders.dedup();
+    folders
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Shown by the sandbox anyway, or too much to show.
+fn is_system(folder: &Path) -> bool {
+    folder == Path::new("/")
+        || ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/dev", "/proc", "/sys"]
+            .iter()
+            .any(|system| folder.starts_with(system))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_programs_folder_is_shown_and_system_folders_are_not() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let program = dir.path().join("agent.sh");
+        std::fs::write(&program, "true").expect("a file");
+        let real = dir.path().canonicalize().expect("a path");
+        let command = format!("sh '{}' --flag /etc/hostname", program.display());
+        assert_eq!(program_folders(&command), std::slice::from_ref(&real));
+        assert_eq!(program_folders(&program.display().to_string()), [real]);
+        assert!(program_folders("true").is_empty());
+    }
+}

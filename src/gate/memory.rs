@@ -1,0 +1,71 @@
+//! Memory fabric: this attempt's records were written and read back, and the event chain holds.
+
+use super::error::GateError;
+use super::finding::check;
+use super::keep::Logs;
+use crate::domain::event::EventType;
+use crate::domain::evidence::{Check, CheckOutcome, Dimension};
+use crate::domain::ids::{AttemptId, IssueNumber};
+use crate::store::{EventQuery, Fence, Store};
+
+/// Reads the attempt and the chain back from the store.
+pub(super) async fn records(
+    store: &Store,
+    fence: &Fence,
+    issue: IssueNumber,
+    attempt: &AttemptId,
+) -> Result<Vec<Check>, GateError> {
+    let wrong = match store.attempt(&fence.run, issue).await? {
+        None => Some(format!("no attempt for {issue} can be read back")),
+        Some(row) if row.id != *attempt => {
+            Some(format!("the latest attempt for {issue} is {}, not {attempt}", row.id))
+        }
+        Some(row) if row.epoch > fence.epoch => {
+            Some(format!("the attempt {attempt} was taken over by another owner"))
+        }
+        Some(_) => None,
+    };
+    let attempt_check = one("attempt_read_back", wrong);
+    let report = store.verify_chain().await?;
+    let wrong = match (report.ok, report.first_bad) {
+        (true, _) => None,
+        (false, Some(bad)) => {
+            Some(format!("the event chain breaks at event {}: {}", bad.seq, bad.reason))
+        }
+        (false, None) => Some("the event chain does not verify".to_owned()),
+    };
+    Ok(vec![attempt_check, one("event_chain", wrong)])
+}
+
+/// Every log that a check names is there and still hashes to its name.
+pub(super) async fn logs_whole(logs: &Logs, checks: &[Check]) -> Result<Check, GateError> {
+    let mut lost = Vec::new();
+    for named in checks.iter().filter_map(|check| check.log_sha256.as_ref()) {
+        if logs.read(named).await?.is_none() {
+            lost.push(format!("the log {named} is gone or altered"));
+        }
+    }
+    let outcome = if lost.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed };
+    Ok(check(Dimension::Qiel, "logs_whole", outcome, lost))
+}
+
+/// How many escalations of an issue stand in the log.
+pub(super) async fn escalations(
+    store: &Store,
+    fence: &Fence,
+    issue: IssueNumber,
+) -> Result<u64, GateError> {
+    let query = EventQuery {
+        types: vec![EventType::ModelEscalation],
+        run: Some(fence.run.clone()),
+        limit: 1000,
+        ..EventQuery::default()
+    };
+    let events = store.events(query).await?;
+    Ok(events.iter().filter(|event| event.issue == Some(issue)).count() as u64)
+}
+
+fn one(name: &str, wrong: Option<String>) -> Check {
+    let outcome = if wrong.is_none() { CheckOutcome::Passed } else { CheckOutcome::Failed };
+    check(Dimension::MemoryFabric, name, outcome, wrong.into_iter().collect())
+}

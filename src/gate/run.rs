@@ -1,0 +1,231 @@
+//! Runs commands on a fresh checkout that nobody else touched, and writes down what they said.
+//!
+//! Owns `data_dir/gate/`. Never decides whether a result is good: `qic` does.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::error::GateError;
+use super::keep::{LOG_CAP, Logs};
+use super::logs::{
+    LintFinding, TestReport, missing_tool, plain, read_findings, read_tests, unreachable_dependency,
+};
+use super::policy::{CommandKind, PlannedCommand, Policy};
+use crate::domain::ids::CommitId;
+use crate::git::{FileStatus, GitError, Mirror, remove_workspace};
+use crate::process::Ending;
+use crate::sandbox::{Place, Sandbox, Shell, prepare_place};
+
+/// `sh` says this where a command is not there.
+const NOT_FOUND: i32 = 127;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    Exited(i32),
+    Signalled(i32),
+    TimedOut,
+}
+
+/// One command with what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandResult {
+    pub planned: PlannedCommand,
+    pub ended: Ended,
+    pub duration_ms: u64,
+    pub log_sha256: String,
+    /// It printed nothing but white space.
+    pub empty: bool,
+    /// What a test command's log says; default for other kinds.
+    pub tests: TestReport,
+    pub findings: BTreeSet<LintFinding>,
+    /// The line that says that the tool is not on this machine.
+    pub missing: Option<String>,
+    /// The line that says that a package could not be reached.
+    pub unreachable: Option<String>,
+}
+
+impl CommandResult {
+    /// The exit code, where there is one.
+    #[must_use]
+    pub const fn exit_code(&self) -> Option<i32> {
+        match self.ended {
+            Ended::Exited(code) => Some(code),
+            Ended::Signalled(_) | Ended::TimedOut => None,
+        }
+    }
+
+    #[must_use]
+    pub const fn succeeded(&self) -> bool {
+        matches!(self.ended, Ended::Exited(0))
+    }
+}
+
+/// What a series of commands on one checkout came to.
+#[derive(Debug, Default)]
+pub struct Session {
+    pub results: Vec<CommandResult>,
+    /// Tracked files that the commands themselves changed.
+    pub altered: BTreeSet<String>,
+}
+
+/// Makes checkouts and runs commands in them. Cheap to clone.
+#[derive(Clone)]
+pub struct Runner {
+    pub(super) sandbox: Sandbox,
+    pub(super) logs: Logs,
+    pub(super) dir: PathBuf,
+}
+
+impl Runner {
+    /// Runs the policy's commands, in order, on a fresh checkout of `commit`; stops after a setup
+    /// or build that failed. `flaky` tests that alone fail are run again, up to 3 times in all.
+    pub async fn session(
+        &self,
+        mirror: &Mirror,
+        commit: &CommitId,
+        label: &str,
+        policy: &Policy,
+        flaky: &HashSet<String>,
+        cancel: &CancellationToken,
+    ) -> Result<Session, GateError> {
+        let bench = self.open(mirror, commit, label).await?;
+        let done = self.run_all(&bench, policy, flaky, cancel).await;
+        let altered = match done {
+            Ok(_) => altered(mirror, &bench, commit).await,
+            Err(_) => Ok(BTreeSet::new()),
+        };
+        let removed = remove_workspace(&bench.root).await;
+        let session = Session { results: done?, altered: altered? };
+        removed?;
+        Ok(session)
+    }
+
+    async fn run_all(
+        &self,
+        bench: &Bench,
+        policy: &Policy,
+        flaky: &HashSet<String>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<CommandResult>, GateError> {
+        let mut results = Vec::new();
+        for kind in CommandKind::ALL {
+            for planned in policy.to_run(kind) {
+                let mut result = self.run(bench, planned, policy, cancel).await?;
+                for _ in 0..2 {
+                    let failing = &result.tests.failing;
+                    let all_flaky =
+                        !failing.is_empty() && failing.iter().all(|t| flaky.contains(t));
+                    if result.succeeded() || !all_flaky {
+                        break;
+                    }
+                    result = self.run(bench, planned, policy, cancel).await?;
+                }
+                let failed = !result.succeeded() && result.missing.is_none();
+                results.push(result);
+                if failed && matches!(kind, CommandKind::Setup | CommandKind::Build) {
+                    return Ok(results);
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    async fn open(
+        &self,
+        mirror: &Mirror,
+        commit: &CommitId,
+        label: &str,
+    ) -> Result<Bench, GateError> {
+        let root = self.dir.join(label);
+        // What a killed process left is no fresh checkout.
+        remove_workspace(&root).await?;
+        let (checkout, private) = (root.join("checkout"), root.join("private"));
+        tokio::fs::create_dir_all(&root).await.map_err(GateError::io("make", &root))?;
+        let owner = self.sandbox.identity();
+        mirror.checkout(commit, &checkout, owner).await?;
+        let place = prepare_place(&checkout, &private, owner)
+            .map_err(GateError::io("prepare", &checkout))?;
+        Ok(Bench { root, place })
+    }
+
+    async fn run(
+        &self,
+        bench: &Bench,
+        planned: &PlannedCommand,
+        policy: &Policy,
+        cancel: &CancellationToken,
+    ) -> Result<CommandResult, GateError> {
+        let mut shell = Shell::new(planned.command.clone(), policy.timeout);
+        shell.output_cap = LOG_CAP;
+        let finished = self.sandbox.run(&bench.place, &shell, cancel).await?;
+        let ended = match finished.ending {
+            Ending::Exited(code) => Ended::Exited(code),
+            Ending::Signalled(signal) => Ended::Signalled(signal),
+            Ending::TimedOut => Ended::TimedOut,
+            Ending::Cancelled => return Err(GateError::Cancelled),
+        };
+        let raw = finished.stdout.text();
+        let inside = self.sandbox.workspace_inside(&bench.place);
+        let text = plain(&raw).replace(&format!("{}/", inside.display()), "");
+        let failed = ended != Ended::Exited(0);
+        let not_found = matches!(ended, Ended::Exited(NOT_FOUND));
+        let missing = failed
+            .then(|| missing_tool(&text).map(str::to_owned))
+            .flatten()
+            .or_else(|| not_found.then(|| "the command was not found".to_owned()));
+        Ok(CommandResult {
+            ended,
+            duration_ms: u64::try_from(finished.duration.as_millis()).unwrap_or(u64::MAX),
+            log_sha256: self.logs.keep(&raw).await?,
+            empty: raw.trim().is_empty(),
+            tests: match planned.kind {
+                CommandKind::Test => read_tests(&text),
+                CommandKind::Setup
+                | CommandKind::Build
+                | CommandKind::Lint
+                | CommandKind::Schema
+                | CommandKind::Deploy => TestReport::default(),
+            },
+            findings: match planned.kind {
+                CommandKind::Build | CommandKind::Lint | CommandKind::Test => read_findings(&text),
+                CommandKind::Setup | CommandKind::Schema | CommandKind::Deploy => BTreeSet::new(),
+            },
+            missing,
+            unreachable: failed.then(|| unreachable_dependency(&text).map(str::to_owned)).flatten(),
+            planned: planned.clone(),
+        })
+    }
+}
+
+/// A checkout with its private folders.
+struct Bench {
+    root: PathBuf,
+    place: Place,
+}
+
+/// Tracked files that differ from the commit after the commands: whatever ran then no longer
+/// judged the commit's tree. Lock files that a tool brings up to date are left out.
+async fn altered(
+    mirror: &Mirror,
+    bench: &Bench,
+    commit: &CommitId,
+) -> Result<BTreeSet<String>, GateError> {
+    let changes = match mirror.capture(&bench.place.workspace, commit).await {
+        Ok(captured) => captured.changes,
+        // Commands may leave sockets or nested repositories behind; they are not the tree's.
+        Err(GitError::Refused(_)) => return Ok(BTreeSet::new()),
+        Err(other) => return Err(other.into()),
+    };
+    Ok(changes
+        .into_iter()
+        .filter(|change| change.status != FileStatus::Added)
+        .map(|change| change.old_path.unwrap_or(change.path))
+        .filter(|path| !path.ends_with(".lock") && !path.ends_with("package-lock.json"))
+        .collect())
+}

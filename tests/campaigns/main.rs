@@ -1,0 +1,205 @@
+//! The kill campaign: a night is killed at every named failpoint and at random moments, restarted,
+//! and must end with the same branches, pull requests, comments and charges, none of them twice.
+//!
+//! `cargo test --test campaigns -- --rounds 10 [--seed 7] [--only push.after]`
+
+#[path = "../foreman/support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foreman::domain::ids::RunId;
+use foreman::domain::redact::Redactor;
+use foreman::failpoint;
+use foreman::store::{CallStatus, DatabaseUrl, OpenOptions, Store, StoreClock};
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::Value;
+use support::{Server, Town, body, good_work, issue, script};
+
+/// The longest a round's first process lives before it is killed at a random moment.
+const LONGEST_LIFE: Duration = Duration::from_millis(4_000);
+
+struct Arguments {
+    rounds: u32,
+    seed: u64,
+    only: Option<String>,
+}
+
+fn arguments() -> Arguments {
+    let mut arguments = Arguments { rounds: 10, seed: 7, only: None };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = words.next().unwrap_or_default();
+        match word.as_str() {
+            "--rounds" => arguments.rounds = value.parse().expect("--rounds takes a number"),
+            "--seed" => arguments.seed = value.parse().expect("--seed takes a number"),
+            "--only" => arguments.only = Some(value),
+            other => panic!("unknown argument {other}"),
+        }
+    }
+    arguments
+}
+
+/// Where a round kills.
+enum Kill {
+    Failpoint(String),
+    After(Duration),
+}
+
+impl std::fmt::Display for Kill {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Failpoint(name) => write!(f, "at {name}"),
+            Self::After(life) => write!(f, "after {} ms", life.as_millis()),
+        }
+    }
+}
+
+/// Two issues, one stacked on the other: every kind of effect happens, most of them twice.
+async fn town() -> Town {
+    Town::new(script(good_work), vec![issue("First"), issue("Second").body("Depends on #1")]).await
+}
+
+fn expected_changes() -> Vec<String> {
+    ["1", "2"]
+        .iter()
+        .flat_map(|n| {
+            [
+                format!("PUSH refs/heads/foreman/issue-{n}"),
+                "POST /pulls".to_owned(),
+                format!("POST /issues/{n}/comments"),
+            ]
+        })
+        .collect()
+}
+
+/// One killed night. Says what is wrong with its end, if anything.
+async fn round(kill: &Kill) -> Result<(), String> {
+    let town = town().await;
+    let mut server = match kill {
+        Kill::Failpoint(name) => town.serve_dying_at(name).await,
+        Kill::After(_) => town.serve().await,
+    };
+    let id = server.begin(&body()).await;
+    match kill {
+        Kill::Failpoint(_) => server.died().await,
+        Kill::After(life) => {
+            // The night may end before its time: then there was nothing to kill.
+            tokio::time::timeout(*life, server.died()).await.ok();
+        }
+    }
+    server.kill().await;
+    nobody_is_left(&town).await?;
+    let server = town.serve().await;
+    let run = server.ended(&id).await;
+    let verdict = judge(&town, &id, &run, &server).await;
+    server.kill().await;
+    nobody_is_left(&town).await?;
+    verdict
+}
+
+async fn judge(town: &Town, id: &str, run: &Value, server: &Server) -> Result<(), String> {
+    let wrong = |what: &str, seen: String| Err(format!("{what}: {seen}\n{}", server.log()));
+    if run["status"] != "completed" {
+        return wrong("status", format!("{run:#}"));
+    }
+    if town.changes() != expected_changes() {
+        return wrong("changes on GitHub", format!("{:#?}", town.changes()));
+    }
+    town.assert_clean();
+    let path = town.data.path().join("data/foreman.db");
+    let store = Store::open(OpenOptions {
+        url: DatabaseUrl::file(&path).map_err(|error| error.to_string())?,
+        redactor: Arc::new(Redactor::default()),
+        clock: StoreClock::System,
+        read_only: true,
+    })
+    .await
+    .map_err(|error| error.to_string())?;
+    let calls = store.calls(&RunId::new(id), None).await.map_err(|error| error.to_string())?;
+    let chain = store.verify_chain().await.map_err(|error| error.to_string())?;
+    store.close().await;
+    if !chain.ok {
+        return wrong("event chain", format!("{chain:?}"));
+    }
+    let requests = town.model.requests().len();
+    let open = calls.iter().filter(|call| call.status == CallStatus::Dispatched).count();
+    let unknown = calls.iter().filter(|call| call.status == CallStatus::Unknown).count();
+    // Each request has its row; a row without a request is one that was killed before sending.
+    let lost = calls.len().checked_sub(requests);
+    if open > 0 || unknown > 1 || lost.is_none_or(|lost| lost > 1) {
+        return wrong(
+            "calls",
+            format!("{} rows, {requests} requests, {unknown} unknown", calls.len()),
+        );
+    }
+    let booked: i64 = calls.iter().map(|call| call.cost.nanos()).sum();
+    let shown = run["costUsd"].as_f64().unwrap_or_default();
+    #[allow(clippy::cast_precision_loss, reason = "nano-USD of a test night fit")]
+    if (booked as f64 / 1e9 - shown).abs() > 1e-9 {
+        return wrong("cost", format!("{booked} nano-USD booked, {shown} USD shown"));
+    }
+    Ok(())
+}
+
+/// No process of the killed night is alive: none names its folder. The kernel needs a moment to
+/// end what died with its parent.
+async fn nobody_is_left(town: &Town) -> Result<(), String> {
+    let folder = town.data.path().display().to_string();
+    let begun = Instant::now();
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    loop {
+        let left: Vec<String> = std::fs::read_dir("/proc")
+            .map_err(|error| error.to_string())?
+            .flatten()
+            .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+            .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+            .filter(|line| line.contains(&folder))
+            .collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        if begun.elapsed() > Duration::from_secs(5) {
+            return Err(format!("processes left: {left:#?}"));
+        }
+        tick.tick().await;
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments = arguments();
+    let mut random = SmallRng::seed_from_u64(arguments.seed);
+    let mut kills: Vec<Kill> = failpoint::ALL
+        .iter()
+        .filter(|name| arguments.only.as_deref().is_none_or(|only| only == **name))
+        .map(|name| Kill::Failpoint((*name).to_owned()))
+        .collect();
+    if arguments.only.is_none() {
+        let longest = u64::try_from(LONGEST_LIFE.as_millis()).unwrap_or(u64::MAX);
+        kills.extend(
+            (0..arguments.rounds)
+                .map(|_| Kill::After(Duration::from_millis(random.random_range(0..longest)))),
+        );
+    }
+    let (mut passed, mut failed) = (0, 0);
+    for kill in &kills {
+        let begun = Instant::now();
+        match round(kill).await {
+            Ok(()) => {
+                passed += 1;
+                println!("ok     killed {kill} ({:.1} s)", begun.elapsed().as_secs_f64());
+            }
+            Err(why) => {
+                failed += 1;
+                println!("FAILED killed {kill}: {why}");
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed > 0 {
+        std::process::exit(1);
+    }
+}
