@@ -20,7 +20,7 @@ use crate::builders::Builders;
 use crate::config::{Config, Database};
 use crate::domain::redact::Redactor;
 use crate::failpoint::{self, Failpoints};
-use crate::gate::Gate;
+use crate::gate::{Gate, GateError};
 use crate::git::{Git, GitError};
 use crate::github::{GitHub, GitHubError};
 use crate::http;
@@ -48,6 +48,8 @@ pub enum AppError {
     Models(#[from] ModelsError),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Gate(#[from] GateError),
     #[error("cannot start the thread that starts children: {0}")]
     Children(#[source] std::io::Error),
     #[error("cannot listen on HOST={host} PORT={port}: {source}")]
@@ -100,16 +102,16 @@ impl App {
         let sandbox = Sandbox::detect(children, wiring::sandbox_mode(&config), helper).await?;
         say_what_is_held(&sandbox);
         let gate =
-            Gate::new(sandbox.clone(), store.clone(), &config.data_dir, Arc::clone(&redactor));
-        let builders = Builders::new(
-            store.clone(),
-            Models::new()?,
-            Arc::clone(&tiers),
-            sandbox.clone(),
-            config.models.local_command.clone(),
-            Arc::clone(&redactor),
-            failpoints.clone(),
-        );
+            Gate::new(sandbox.clone(), store.clone(), &config.data_dir, Arc::clone(&redactor))?;
+        let builders = Builders {
+            store: store.clone(),
+            models: Models::new()?,
+            tiers: Arc::clone(&tiers),
+            sandbox: sandbox.clone(),
+            local_command: config.models.local_command.clone(),
+            redactor: Arc::clone(&redactor),
+            failpoints: failpoints.clone(),
+        };
         let settings = wiring::settings(&config, sole_owner);
         let parts = Parts {
             store: store.clone(),

@@ -19,6 +19,7 @@ use crate::domain::ids::{AttemptId, CommitId, EscalationId, IssueNumber, RunId};
 use crate::domain::plan::ReasonCode;
 use crate::domain::redact::Redactor;
 use crate::domain::tier::ModelTier;
+use crate::failpoint::Failpoints;
 use crate::models::{Models, TierTable};
 use crate::sandbox::{Place, Sandbox};
 use crate::store::{Ceilings, Fence, Store, StoreError};
@@ -107,6 +108,7 @@ pub struct Builders {
     /// `LOCAL_BUILDER_COMMAND`.
     pub local_command: Option<String>,
     pub redactor: Arc<Redactor>,
+    pub failpoints: Failpoints,
 }
 
 impl Builders {

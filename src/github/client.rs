@@ -12,7 +12,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
-use octocrab::service::middleware::retry::RetryConfig;
 use octocrab::{OctoBody, Octocrab};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -125,7 +124,8 @@ impl std::fmt::Debug for GitHub {
 }
 
 impl GitHub {
-    /// A client of the API at `api_url`. Without a credential it reads what is public.
+    /// A client of the API at `api_url`. Without a credential it reads what is public. Must be
+    /// called inside a tokio runtime: octocrab starts a task.
     pub fn new(api_url: &Url, credential: Option<Credential>) -> Result<Self, GitHubError> {
         Self::with_patience(api_url, credential, Patience::default())
     }
@@ -135,29 +135,7 @@ impl GitHub {
         credential: Option<Credential>,
         patience: Patience,
     ) -> Result<Self, GitHubError> {
-        let bad_url = |reason: &str| GitHubError::Setup {
-            variable: "GITHUB_API_URL",
-            reason: reason.to_owned(),
-        };
-        if !matches!(api_url.scheme(), "http" | "https") || api_url.host_str().is_none() {
-            return Err(bad_url("it takes an http or https address"));
-        }
-        if !api_url.username().is_empty() || api_url.password().is_some() {
-            return Err(bad_url("a credential does not belong in the address"));
-        }
-        let octocrab = Octocrab::builder()
-            .base_uri(api_url.as_str())
-            .map_err(|_| bad_url("it is not an address"))?
-            // Its retry repeats any method at once, so a POST could make two pull requests.
-            .add_retry_config(RetryConfig::None)
-            .set_connect_timeout(Some(Duration::from_secs(10).min(patience.timeout)))
-            .add_header(header::ACCEPT, "application/vnd.github+json".to_owned())
-            .add_header(
-                header::HeaderName::from_static("x-github-api-version"),
-                "2022-11-28".to_owned(),
-            )
-            .build()
-            .map_err(|error| bad_url(&causes(&error)))?;
+        let octocrab = super::transport::octocrab(api_url)?;
         let identity = credential.map(Identity::new).transpose()?;
         let inner = Inner { octocrab, identity, patience, login: OnceCell::new() };
         Ok(Self { inner: Arc::new(inner) })

@@ -16,7 +16,7 @@ pub enum GitHubError {
     #[error("{variable} cannot be used: {reason}")]
     Setup { variable: &'static str, reason: String },
     #[error(
-        "GitHub does not accept the credential while {doing} (401: {message}); it is wrong or has expired, set GITHUB_TOKEN anew"
+        "GitHub does not accept the credential while {doing} (401: {message}); it is wrong or has expired, set GITHUB_TOKEN (or the App's key) anew"
     )]
     Unauthorized { doing: String, message: String },
     #[error(

@@ -11,7 +11,7 @@ use super::client::GitHub;
 use super::error::GitHubError;
 use super::issues::{GHOST, RawIssue};
 use super::people::Permission;
-use crate::domain::ids::RepoName;
+use crate::domain::ids::{IssueNumber, RepoName};
 use crate::domain::issue::{Issue, IssueRef, Trust};
 
 /// Issues whose edges are asked for at a time: enough to be quick, few enough for GitHub's
@@ -57,7 +57,7 @@ pub async fn read_open_issues(
         .buffered(EDGES_AT_A_TIME)
         .try_collect()
         .await?;
-    let mut judge = Judge { github, repo, policy: trust, known: BTreeMap::new() };
+    let mut judge = Judge { people: People::new(github, repo), policy: trust };
     let mut issues = Vec::with_capacity(with_edges.len());
     for (issue, blockers, children) in with_edges {
         let verdict = judge.verdict(&issue).await?;
@@ -99,12 +99,25 @@ impl Seen {
     }
 }
 
-struct Judge<'a> {
+/// Who has write access, looked up once each.
+pub struct People<'a> {
     github: &'a GitHub,
     repo: &'a RepoName,
-    policy: &'a TrustPolicy,
-    /// One look per login and night.
     known: BTreeMap<String, Seen>,
+}
+
+/// Whether a label that an issue carries counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LabelWord {
+    /// Set by this user, who has write access.
+    Counts(String),
+    /// Why it does not, as the end of a sentence.
+    Void(String),
+}
+
+struct Judge<'a> {
+    people: People<'a>,
+    policy: &'a TrustPolicy,
 }
 
 impl Judge<'_> {
@@ -119,7 +132,7 @@ impl Judge<'_> {
             Some(_) if issue.association.is_trusted() => {
                 return Ok(Trust::Author(association.to_owned()));
             }
-            Some(login) => match self.look(login).await? {
+            Some(login) => match self.people.look(login).await? {
                 Seen::Has(permission) if permission.can_write() => Ok(permission),
                 Seen::Has(_) => {
                     Err(format!("author `{login}` is {association} without write access"))
@@ -138,26 +151,47 @@ impl Judge<'_> {
 
     async fn approval(&mut self, issue: &RawIssue, seen: &str) -> Result<Trust, GitHubError> {
         let label = &self.policy.approval_label;
-        let refused = |why: &str| Ok(Trust::Untrusted(format!("{seen}; {why}")));
         if !issue.labels.iter().any(|name| name.eq_ignore_ascii_case(label)) {
-            return refused(&format!("a maintainer can add the label `{label}`"));
+            return Ok(Trust::Untrusted(format!(
+                "{seen}; a maintainer can add the label `{label}`"
+            )));
         }
-        let Some(event) = self.github.label_set_by(self.repo, issue.number, label).await? else {
-            return refused(&format!("GitHub does not say who added the label `{label}`"));
+        Ok(match self.people.label(issue.number, label).await? {
+            LabelWord::Counts(actor) => Trust::Approved(actor),
+            LabelWord::Void(why) => Trust::Untrusted(format!("{seen}; {why}")),
+        })
+    }
+}
+
+impl<'a> People<'a> {
+    #[must_use]
+    pub const fn new(github: &'a GitHub, repo: &'a RepoName) -> Self {
+        Self { github, repo, known: BTreeMap::new() }
+    }
+
+    /// Whether a label on an issue was set by somebody with write access.
+    pub async fn label(
+        &mut self,
+        number: IssueNumber,
+        label: &str,
+    ) -> Result<LabelWord, GitHubError> {
+        let void = |why: String| Ok(LabelWord::Void(why));
+        let Some(event) = self.github.label_set_by(self.repo, number, label).await? else {
+            return void(format!("GitHub does not say who added the label `{label}`"));
         };
         let Some(actor) = event.actor else {
-            return refused(&format!("who added the label `{label}` is gone; add it again"));
+            return void(format!("who added the label `{label}` is gone; add it again"));
         };
         if event.actor_is_bot {
             // A workflow labels at anybody's request.
-            return refused(&format!(
+            return void(format!(
                 "the label `{label}` was added by the bot `{actor}`, not by a maintainer"
             ));
         }
         if self.look(&actor).await?.can_write() {
-            return Ok(Trust::Approved(actor));
+            return Ok(LabelWord::Counts(actor));
         }
-        refused(&format!("the label `{label}` was added by `{actor}`, who has no write access"))
+        void(format!("the label `{label}` was added by `{actor}`, who has no write access"))
     }
 
     async fn look(&mut self, login: &str) -> Result<Seen, GitHubError> {

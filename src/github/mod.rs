@@ -14,6 +14,7 @@ mod issues;
 mod limits;
 mod people;
 mod pulls;
+mod transport;
 mod wire;
 
 pub use client::{GitHub, Patience};

@@ -110,6 +110,18 @@ impl GitHub {
         Ok(pulls)
     }
 
+    /// Every open pull request of a repository, oldest first.
+    pub async fn open_pulls(&self, repo: &RepoName) -> Result<Vec<Pull>, GitHubError> {
+        let doing = format!("reading the open pull requests of {repo}");
+        let query = "state=open&sort=created&direction=asc";
+        let found: Vec<Wire> = self.all(&Ask::get(repo, "/pulls", doing), query).await?;
+        let mut pulls: Vec<Pull> = found.into_iter().map(Pull::from).collect();
+        pulls.retain(|pull| pull.open);
+        pulls.sort_by_key(|pull| pull.number);
+        pulls.dedup_by_key(|pull| pull.number);
+        Ok(pulls)
+    }
+
     /// One pull request.
     pub async fn pull(&self, repo: &RepoName, number: IssueNumber) -> Result<Pull, GitHubError> {
         let rest = format!("/pulls/{}", number.0);
@@ -121,7 +133,6 @@ impl GitHub {
     pub async fn open_pull(&self, repo: &RepoName, new: &NewPull) -> Result<Pull, GitHubError> {
         let body = json!({
             "title": new.title, "body": new.body, "head": new.head, "base": new.base,
-            "maintainer_can_modify": true,
         });
         let doing = format!("opening a pull request of `{}` in {repo}", new.head);
         let ask = Ask::change(Method::POST, repo, "/pulls", body, doing);

@@ -60,7 +60,7 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         title: worker.issue.title.clone(),
         body: worker.issue.body.clone(),
         attempt: worker.attempt.clone(),
-        round: worker.state.round,
+        round: worker.state.round + 1,
         feedback: worker.state.feedback.clone(),
         workspace: place,
         base: worker.state.stand.base.clone(),
@@ -68,7 +68,7 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         escalation: worker.state.admission.as_ref().map(|admission| admission.id.clone()),
         auto_heal: worker.context.request.config.enable_auto_heal,
         ceilings: ceilings(worker),
-        limits: parts.settings.limits.clone(),
+        limits: parts.settings.limits,
     };
     let outcome = parts.builders.build(worker.context.fence, &task, worker.context.stop).await?;
     Ok(Built::Came(match outcome {

@@ -124,7 +124,16 @@ pub(super) async fn work(
     };
     worker.announce(resumed).await?;
     context.parts.failpoints.hit("issue.started");
-    let end = worker.run(effect).await;
+    let end = match worker.run(effect).await {
+        // The store's faults and interruptions end nothing: the attempt is taken up again.
+        Err(error @ (EngineError::Store(_) | EngineError::Interrupted)) => return Err(error),
+        Err(error) => {
+            let reason = format!("Foreman could not go on: {error}");
+            worker.end(&Outcome::Failed { code: ReasonCode::Internal, reason }).await?;
+            Ok(IssueEnd::Done)
+        }
+        Ok(end) => Ok(end),
+    };
     if let Ok(IssueEnd::Done | IssueEnd::Budget(_)) = &end {
         git::remove_workspace(&context.parts.settings.work_dir(&worker.attempt)).await.ok();
     }
@@ -300,6 +309,7 @@ impl Worker<'_> {
     }
 
     async fn end(&mut self, outcome: &Outcome) -> Result<(), EngineError> {
+        self.state.phase = Phase::Ended;
         self.refresh_row();
         self.row.step = None;
         let event = match outcome {

@@ -12,7 +12,7 @@ use super::planning::has_label;
 use crate::domain::attempt::{self, Event};
 use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::{CommitId, TreeId};
-use crate::gate::{self, BaseVerdict, GateError, Verdict};
+use crate::gate::{self, BaseVerdict, Verdict};
 use crate::git::{Merge, Mirror};
 use crate::store::Change;
 
@@ -47,7 +47,7 @@ impl<'a> BaseJudge<'a> {
         );
         let verdict = match judging.await {
             Ok(verdict) => verdict,
-            Err(GateError::Cancelled) => return Err(EngineError::Interrupted),
+            Err(_) if self.context.stop.is_cancelled() => return Err(EngineError::Interrupted),
             Err(error) => return Err(error.into()),
         };
         let event = self
@@ -103,14 +103,13 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     let judging = worker.context.parts.gate.judge(
         gate::Candidate {
             mirror,
-            run: &worker.context.fence.run,
-            issue: &worker.issue,
-            attempt: &worker.attempt,
+            issue: worker.number(),
+            attempt: worker.attempt.clone(),
             base: tip.clone(),
             commit: commit.clone(),
             tree: tree.clone(),
             base_verdict: &base_verdict,
-            texts: vec![worker.state.summary.clone()],
+            texts: vec![worker.state.summary.clone(), worker.issue.title.clone()],
             is_bug: has_label(&worker.issue, "bug"),
             fence: worker.context.fence,
         },
@@ -118,7 +117,7 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     );
     let verdict = match judging.await {
         Ok(verdict) => verdict,
-        Err(GateError::Cancelled) => return Ok(Came::Interrupted),
+        Err(_) if worker.context.stop.is_cancelled() => return Ok(Came::Interrupted),
         Err(error) => return Err(error.into()),
     };
     worker.context.parts.failpoints.hit("gate.after");

@@ -19,7 +19,7 @@ use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::ids::{IssueNumber, RunId};
 use crate::domain::issue::Repository;
 use crate::domain::plan::{ReasonCode, Skip};
-use crate::domain::run::{IssueStatus, NightRequest, RunStatus, final_status};
+use crate::domain::run::{IssueResult, IssueStatus, NightRequest, RunStatus, final_status};
 use crate::gate::GateError;
 use crate::git::{GitError, Mirror};
 use crate::sequencing::{self, Readiness};
@@ -93,7 +93,11 @@ pub(super) async fn work(
     let working = async {
         match execute(parts, &fence, &night, stop).await {
             Err(EngineError::Interrupted) => Ok(()),
-            other => other,
+            // A fault of the store passes, or is not ours to judge: the night is taken up again.
+            Err(EngineError::Store(error)) => Err(error.into()),
+            // Any other would meet the next try as well: the night says so and ends.
+            Err(error) => end_on(parts, &fence, &error.to_string()).await,
+            Ok(()) => Ok(()),
         }
     };
     tokio::select! {
@@ -320,7 +324,15 @@ async fn work_through(context: &Context<'_>) -> Result<Ended, EngineError> {
         let why = format!("the base branch `{}` has no commit", repository.default_branch);
         return Ok(Ended::Failed(why));
     };
-    let verdict = bases.verdict(&tip).await?;
+    let verdict = match bases.verdict(&tip).await {
+        Ok(verdict) => verdict,
+        Err(EngineError::Gate(error)) => {
+            let why = format!("the base {tip} cannot be judged: {error}");
+            skip_for_red_base(context, &why).await?;
+            return Ok(Ended::Halted(why));
+        }
+        Err(error) => return Err(error),
+    };
     context.parts.failpoints.hit("base.judged");
     if !verdict.green {
         let why = describe::red_base(&repository.default_branch, &tip, &verdict);
@@ -488,6 +500,36 @@ async fn finish(context: &Context<'_>, ended: Ended) -> Result<(), EngineError> 
     Ok(())
 }
 
+/// The night cannot go on: its open rows and itself end with the reason.
+async fn end_on(parts: &Parts, fence: &Fence, why: &str) -> Result<(), EngineError> {
+    let Some(run) = parts.store.run(&fence.run).await? else { return Ok(()) };
+    let skip = Skip::new(ReasonCode::Internal, why);
+    let mut changes = end_open_rows(&fence.run, run.issue_results, &skip);
+    let text = format!("Night for {}/{} failed: {why}", run.owner, run.repo);
+    let event = NewEvent::new(EventType::OvernightExecutionFailed, text)
+        .severity(Severity::High)
+        .run(&fence.run);
+    changes.push(Change::Event(event));
+    let errors = vec![why.to_owned()];
+    changes.push(Change::RunStatus { status: RunStatus::Failed, errors });
+    parts.store.apply(fence, changes).await?;
+    Ok(())
+}
+
+/// The changes that end rows nobody will work on any more.
+fn end_open_rows(run: &RunId, rows: Vec<IssueResult>, skip: &Skip) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for mut row in rows {
+        if row.status.is_final() {
+            continue;
+        }
+        mark_skipped(&mut row, skip);
+        changes.push(Change::Event(describe::skipped(run, &row)));
+        changes.push(Change::IssueRow(row));
+    }
+    changes
+}
+
 /// Nothing could be done: the night says why and is over.
 async fn failed(
     parts: &Parts,
@@ -517,15 +559,7 @@ async fn failed(
 async fn cancelled(parts: &Parts, fence: &Fence) -> Result<(), EngineError> {
     let Some(run) = parts.store.run(&fence.run).await? else { return Ok(()) };
     let skip = Skip::new(ReasonCode::Cancelled, "the night was cancelled");
-    let mut changes = Vec::new();
-    for mut row in run.issue_results {
-        if row.status.is_final() {
-            continue;
-        }
-        mark_skipped(&mut row, &skip);
-        changes.push(Change::Event(describe::skipped(&fence.run, &row)));
-        changes.push(Change::IssueRow(row));
-    }
+    let mut changes = end_open_rows(&fence.run, run.issue_results, &skip);
     let text = format!("Night for {}/{} cancelled", run.owner, run.repo);
     let event = NewEvent::new(EventType::OvernightExecutionCancelled, text).run(&fence.run);
     changes.push(Change::Event(event));

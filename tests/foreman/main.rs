@@ -4,6 +4,7 @@ mod architecture;
 mod builders;
 mod gate;
 mod git;
+mod github;
 mod models;
 mod night;
 mod recovery;

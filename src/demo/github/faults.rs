@@ -24,6 +24,12 @@ pub struct Effect {
     pub actor: Option<String>,
 }
 
+impl std::fmt::Display for Effect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.method, self.path, self.status)
+    }
+}
+
 impl Effect {
     /// Whether it changed something.
     #[must_use]
@@ -41,6 +47,8 @@ pub enum FaultKind {
     Drop,
     /// Does what was asked, then closes the connection without an answer.
     LoseReply,
+    /// Never answers; with `processed`, after doing what was asked. For killing whoever waits.
+    Hang { processed: bool },
     /// Does what was asked and adds these headers to the answer, over its own.
     Headers(Vec<(String, String)>),
 }

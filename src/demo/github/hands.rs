@@ -193,7 +193,7 @@ impl FakeGitHub {
         act: impl FnOnce(&mut Repo, chrono::DateTime<chrono::Utc>) -> T,
     ) -> Option<T> {
         let mut state = self.state();
-        let now = state.moment();
+        let now = state.now();
         state.repos.get_mut(&repo.key()).map(|repo| act(repo, now))
     }
 
@@ -207,12 +207,13 @@ impl FakeGitHub {
     }
 
     fn touch_issue(&self, repo: &RepoName, number: u64, act: impl FnOnce(&mut Issue)) {
-        self.with_repo(repo, |repo, now| {
-            if let Some(issue) = repo.issues.get_mut(&number) {
-                issue.updated_at = now;
-                act(issue);
-            }
-        });
+        let mut state = self.state();
+        let now = state.moment();
+        let found = state.repos.get_mut(&repo.key());
+        if let Some(issue) = found.and_then(|repo| repo.issues.get_mut(&number)) {
+            issue.updated_at = now;
+            act(issue);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod faults;
 mod hands;
 mod issues;
 mod origin;
+mod pages;
 mod people;
 mod pulls;
 mod render;
@@ -149,6 +150,12 @@ impl FakeGitHub {
     #[must_use]
     pub fn unexpected(&self) -> Vec<String> {
         self.state().unexpected.clone()
+    }
+
+    /// How many git requests came compressed.
+    #[must_use]
+    pub fn compressed(&self) -> usize {
+        self.state().compressed
     }
 
     /// Tells it to fail. Faults are met in the order they were told.

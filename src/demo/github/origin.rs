@@ -32,7 +32,7 @@ pub(super) fn git_environment() -> Vec<(&'static str, String)> {
         ("GIT_COMMITTER_NAME", "Octo Maintainer".to_owned()),
         ("GIT_COMMITTER_EMAIL", "maintainer@example.com".to_owned()),
         // The folder may belong to whoever made it for the test.
-        ("GIT_CONFIG_COUNT", "5".to_owned()),
+        ("GIT_CONFIG_COUNT", "6".to_owned()),
         ("GIT_CONFIG_KEY_0", "safe.directory".to_owned()),
         ("GIT_CONFIG_VALUE_0", "*".to_owned()),
         ("GIT_CONFIG_KEY_1", "http.receivepack".to_owned()),
@@ -44,6 +44,9 @@ pub(super) fn git_environment() -> Vec<(&'static str, String)> {
         ("GIT_CONFIG_VALUE_3", "true".to_owned()),
         ("GIT_CONFIG_KEY_4", "receive.fsckObjects".to_owned()),
         ("GIT_CONFIG_VALUE_4", "true".to_owned()),
+        // Readable, but not to be pushed to, as on github.com.
+        ("GIT_CONFIG_KEY_5", "receive.hideRefs".to_owned()),
+        ("GIT_CONFIG_VALUE_5", "refs/pull".to_owned()),
     ]
 }
 
@@ -98,6 +101,13 @@ impl Origin {
             self.git(&["rev-parse", "--verify", &format!("{commit}^{{tree}}")], &[], None).ok()
         };
         tree(one).is_some_and(|one| tree(other) == Some(one))
+    }
+
+    /// What a pull request between two commits shows.
+    pub fn diff(&self, base: &str, head: &str) -> String {
+        let range = format!("{base}...{head}");
+        let shown = self.git(&["diff", "--no-ext-diff", "--no-textconv", &range], &[], None);
+        shown.unwrap_or_else(|error| error.to_string())
     }
 
     pub fn set_ref(&self, name: &str, id: &str) -> io::Result<()> {

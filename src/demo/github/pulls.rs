@@ -167,7 +167,7 @@ pub(super) fn edit(state: &mut State, request: &Request<'_>, number: &str) -> Ou
 /// The tips as they are in the repository now.
 fn follow(state: &mut State, request: &Request<'_>) -> Result<(), Refusal> {
     request.repo(state)?;
-    let now = state.moment();
+    let now = state.now();
     let repo = state.repos.get_mut(&request.key()).ok_or_else(Refusal::not_found)?;
     repo.follow_branches(now);
     Ok(())

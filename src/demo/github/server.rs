@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::api::{self, Refusal, Reply, Request};
 use super::connection::Scissors;
 use super::faults::{Effect, FaultKind, take};
+use super::pages;
 use super::smart_http;
 use super::state::State;
 
@@ -61,10 +62,20 @@ pub(super) async fn handle(
             scissors.cut();
             Response::default()
         }
-        Some(FaultKind::LoseReply | FaultKind::Headers(_)) | None => {
-            let lose = matches!(fault, Some(FaultKind::LoseReply));
+        Some(FaultKind::Hang { processed: false }) => {
+            note_unprocessed(&shared, &method, request, 0).await;
+            std::future::pending().await
+        }
+        Some(
+            FaultKind::LoseReply | FaultKind::Hang { processed: true } | FaultKind::Headers(_),
+        )
+        | None => {
+            let lose = matches!(fault, Some(FaultKind::LoseReply | FaultKind::Hang { .. }));
             if is_git {
-                smart_http::serve(&shared, request, !lose).await
+                // One connection each: on one that was used before, git's curl would repeat a
+                // request whose reply is lost, and a lost push would heal itself.
+                let close = vec![("connection".to_owned(), "close".to_owned())];
+                with_headers(smart_http::serve(&shared, request, !lose).await, close)
             } else {
                 respond(serve_api(&shared, &method, request, !lose).await)
             }
@@ -76,6 +87,7 @@ pub(super) async fn handle(
             response
         }
         Some(FaultKind::Headers(headers)) => with_headers(response, headers),
+        Some(FaultKind::Hang { .. }) => std::future::pending().await,
         Some(FaultKind::Status { .. } | FaultKind::Drop) | None => response,
     }
 }
@@ -105,6 +117,10 @@ async fn serve_api(
         bearer: bearer.clone(),
         root: &shared.root,
     };
+    if let Some(page) = pages::page(&state, &request) {
+        let html = vec![("content-type".to_owned(), "text/html; charset=utf-8".to_owned())];
+        return Reply { status: 200, headers: html, body: Value::String(page) };
+    }
     let mut reply = if !parts.headers.contains_key(header::USER_AGENT) {
         let message = "Request forbidden by administrative rules. Please make sure your request has a User-Agent header";
         Refusal::new(403, message).into_reply()
@@ -211,8 +227,12 @@ fn query(text: &str) -> BTreeMap<String, String> {
 }
 
 fn respond(reply: Reply) -> Response {
-    let body =
-        if reply.body.is_null() { Body::empty() } else { Body::from(reply.body.to_string()) };
+    let body = match reply.body {
+        Value::Null => Body::empty(),
+        // A page; no route of the API answers with a bare string.
+        Value::String(page) => Body::from(page),
+        json => Body::from(json.to_string()),
+    };
     let mut response = Response::new(body);
     *response.status_mut() =
         StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -77,7 +77,8 @@ fn admit(
     headers: &HeaderMap,
     writes: bool,
 ) -> Result<(Origin, String), Box<Response>> {
-    let state = shared.state();
+    let mut state = shared.state();
+    state.compressed += usize::from(headers.contains_key(header::CONTENT_ENCODING));
     let refused = |status, message: &str| Err(Box::new(plain(status, message)));
     let login = bearer(headers).and_then(|token| state.tokens.get(&token).cloned());
     let Some(login) = login else {
@@ -163,7 +164,7 @@ fn note_moved(
             });
         }
     }
-    let now = state.moment();
+    let now = state.now();
     if let Some(repo) = state.repos.get_mut(&service.key) {
         repo.follow_branches(now);
     }

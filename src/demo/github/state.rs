@@ -142,9 +142,11 @@ pub(super) struct State {
     pub tokens: BTreeMap<String, String>,
     pub app: Option<App>,
     pub effects: Vec<Effect>,
-    /// Every request, reads included: method, path with query, and whether it had a credential.
+    /// Every request, reads included: method, and path with query.
     pub requests: Vec<(String, String)>,
     pub unexpected: Vec<String>,
+    /// Git requests that came compressed.
+    pub compressed: usize,
     pub faults: Vec<Fault>,
     /// The largest page served, 100 as on GitHub unless a test wants more pages of less.
     pub page_cap: usize,
@@ -167,6 +169,7 @@ impl State {
             effects: Vec::new(),
             requests: Vec::new(),
             unexpected: Vec::new(),
+            compressed: 0,
             faults: Vec::new(),
             page_cap: 100,
             summaries: true,
@@ -181,6 +184,11 @@ impl State {
     pub const fn next_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+
+    /// The time as it stands, of something that is no change.
+    pub fn now(&self) -> DateTime<Utc> {
+        Utc::now().trunc_subsecs(0).max(self.last_moment)
     }
 
     /// The time of a change: whole seconds as GitHub's, and never twice the same, so that an edit
