@@ -250,6 +250,10 @@ impl GroupGuard {
 
     /// Kills the group alone: the child has ended, its number may soon be another's.
     fn kill(mut self) {
+        self.kill_group();
+    }
+
+    fn kill_group(&mut self) {
         if let Some(group) = self.0.take() {
             // Already gone is what we want.
             rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
@@ -262,7 +266,7 @@ impl Drop for GroupGuard {
         if let Some(root) = self.root() {
             tree::kill_descendants(root);
         }
-        Self(self.0.take()).kill();
+        self.kill_group();
     }
 }
 
