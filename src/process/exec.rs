@@ -159,10 +159,14 @@ pub fn become_program(args: &[OsString]) -> io::Result<Infallible> {
     let (settings, rest) = args.split_at(split);
     let program = rest.get(1).ok_or_else(|| bad("no program"))?;
     let settings = Settings::parse(settings)?;
-    prepare(&settings)?;
     if settings.supervise {
-        return supervise::run(program, &rest[2..]);
+        // The supervisor itself is neither confined nor changes its user: what it watches can
+        // neither kill nor alter it, and its parent may still kill it.
+        let (cgroups, parent) = (settings.cgroups.clone(), settings.parent);
+        prepare(&Settings { cgroups, parent, ..Settings::default() })?;
+        return supervise::run(settings, program, &rest[2..]);
     }
+    prepare(&settings)?;
     if program == probe::PROGRAM {
         return probe::run(&rest[2..]);
     }
@@ -199,10 +203,7 @@ fn prepare(settings: &Settings) -> io::Result<()> {
     match &settings.confinement {
         Confinement::None => Ok(()),
         confinement @ (Confinement::Calls | Confinement::Landlock { .. }) => {
-            // Changing the user empties all sets but this one, which bubblewrap may have filled.
-            let none = CapabilitySet::empty();
-            let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
-            rustix::thread::set_capabilities(None, sets)?;
+            drop_capabilities()?;
             rustix::process::setrlimit(
                 Resource::Core,
                 Rlimit { current: Some(0), maximum: Some(0) },
@@ -210,6 +211,13 @@ fn prepare(settings: &Settings) -> io::Result<()> {
             confine::apply(confinement)
         }
     }
+}
+
+/// Changing the user empties all sets but the inheritable one, which bubblewrap may have filled.
+pub(super) fn drop_capabilities() -> io::Result<()> {
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
 pub(super) fn bad(what: &str) -> io::Error {

@@ -9,31 +9,41 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::Command;
 
-use rustix::process::{Pid, WaitOptions, WaitStatus};
+use rustix::process::{DumpableBehavior, Pid, WaitOptions, WaitStatus};
 
-use super::exec::{SUBCOMMAND, Settings};
+use super::exec::{self, SUBCOMMAND, Settings};
 use super::tree;
 
 /// Signalled programs exit as shells say it.
 const SIGNAL_BASE: i32 = 128;
 
-pub(super) fn run(program: &OsStr, args: &[OsString]) -> io::Result<Infallible> {
+/// `settings` are the program's own, but for what the supervisor has already done.
+pub(super) fn run(
+    settings: Settings,
+    program: &OsStr,
+    args: &[OsString],
+) -> io::Result<Infallible> {
     let own = rustix::process::getpid();
     let first = own == Pid::INIT;
-    let mut command = if first {
-        let mut command = Command::new(program);
-        command.args(args);
-        command
-    } else {
+    if !first {
         rustix::process::set_child_subreaper(Some(own))?;
-        // Through ourselves once more, so that the program dies with us.
-        let settings =
-            Settings { parent: Some(std::process::id()), new_session: true, ..Settings::default() };
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(SUBCOMMAND).args(settings.arguments()).arg("--").arg(program).args(args);
-        command
+    }
+    // Through ourselves once more, so that the program dies with us.
+    let inner = Settings {
+        supervise: false,
+        new_session: true,
+        cgroups: Vec::new(),
+        parent: Some(std::process::id()),
+        ..settings
     };
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(SUBCOMMAND).args(inner.arguments()).arg("--").arg(program).args(args);
+    // Closes our memory below /proc to what runs as the same user.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let child = command.spawn()?;
+    if first {
+        exec::drop_capabilities()?;
+    }
     let code = wait_for(i32::try_from(child.id()).ok())?;
     if !first {
         end_orphans();
