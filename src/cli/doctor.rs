@@ -50,7 +50,7 @@ impl Findings {
     }
 
     fn warn(&mut self, what: &'static str, found: impl Into<String>, advice: impl Into<String>) {
-        let advice = Some(advice.into());
+        let advice = Some(advice.into()).filter(|advice| !advice.is_empty());
         self.0.push(Finding { level: Level::Warn, what, found: found.into(), advice });
     }
 
@@ -229,7 +229,7 @@ fn tiers(config: &Config, findings: &mut Findings) {
         }
     }
     for left in table.left_out() {
-        findings.warn("tiers", left.why.clone(), "name a living model in foreman.toml");
+        findings.warn("tiers", left.why.clone(), "");
     }
     if !usable {
         findings.fail("tiers", "no tier can be asked", "set OPENAI_API_KEY, or a LOCAL_BUILDER_*");
