@@ -19,11 +19,11 @@ pub enum TelemetryError {
     Started(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Starts the log of this process. Only once.
-pub fn init(log: &Log, redactor: Arc<Redactor>) -> Result<(), TelemetryError> {
+/// Starts the log of this process. Only once. `level` holds where `RUST_LOG` says nothing.
+pub fn init(log: &Log, level: &str, redactor: Arc<Redactor>) -> Result<(), TelemetryError> {
     use tracing_subscriber::util::SubscriberInitExt as _;
     let terminal = io::stderr().is_terminal();
-    let filter = filter(log)?;
+    let filter = filter(log, level)?;
     let writer = Redacted { redactor, inner: io::stderr };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     if is_json(log.format, terminal) {
@@ -34,9 +34,10 @@ pub fn init(log: &Log, redactor: Arc<Redactor>) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-fn filter(log: &Log) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::try_new(&log.filter)
-        .map_err(|source| TelemetryError::Filter { got: log.filter.clone(), source })
+fn filter(log: &Log, level: &str) -> Result<EnvFilter, TelemetryError> {
+    let filter = log.filter.as_deref().unwrap_or(level);
+    EnvFilter::try_new(filter)
+        .map_err(|source| TelemetryError::Filter { got: filter.to_owned(), source })
 }
 
 const fn is_json(format: LogFormat, terminal: bool) -> bool {

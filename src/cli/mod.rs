@@ -1,1 +1,131 @@
-//! One file per command.
+//! The command line: one file per command. Owns words, what is printed and exit codes; never
+//! decides anything about a night.
+#![allow(clippy::print_stdout, reason = "printing is what a command line does")]
+
+mod args;
+mod cancel;
+mod client;
+mod demo;
+mod doctor;
+mod plan;
+mod progress;
+mod run;
+mod serve;
+mod signals;
+mod status;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+pub use args::{Cli, Command};
+
+use crate::app::AppError;
+use crate::config::{Config, ConfigError};
+use crate::demo::night::DemoError;
+use crate::domain::redact::Redactor;
+use crate::domain::run::RunStatus;
+use crate::overnight::{PlanError, StartError};
+use crate::store::StoreError;
+use crate::telemetry::{self, TelemetryError};
+
+/// Why a command failed, in a sentence for the terminal.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    #[error(transparent)]
+    Client(#[from] client::ClientError),
+    #[error("signals cannot be listened for: {0}")]
+    Signals(#[source] std::io::Error),
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Runs one command to its exit code.
+pub async fn execute(cli: Cli) -> Result<ExitCode, CliError> {
+    let json = cli.json;
+    let Cli { data_dir, config, command, .. } = cli;
+    let lookup = move |name: &str| overridden(name, data_dir.as_ref(), config.as_ref());
+    match command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::serve(load(&lookup, "info")?).await,
+        Command::Run(args) => run::run(load(&lookup, "warn")?, args, json).await,
+        Command::Plan(args) => plan::plan(load(&lookup, "warn")?, args, json).await,
+        Command::Status { repo } => status::status(&load(&lookup, "warn")?, repo, json).await,
+        Command::Cancel { run } => cancel::cancel(load(&lookup, "warn")?, &run, json).await,
+        Command::Doctor { repo } => doctor::doctor(&lookup, repo, json).await,
+        Command::Demo { serve } => demo::demo(&lookup, serve, json).await,
+    }
+}
+
+/// The flags stand above the environment.
+fn overridden(
+    name: &str,
+    data_dir: Option<&PathBuf>,
+    config: Option<&PathBuf>,
+) -> Option<OsString> {
+    let flag = match name {
+        "FOREMAN_DATA_DIR" => data_dir,
+        "FOREMAN_CONFIG" => config,
+        _ => None,
+    };
+    flag.map(|path| path.clone().into_os_string()).or_else(|| std::env::var_os(name))
+}
+
+type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// The configuration, with the log started as it says. `level` is what is logged where `RUST_LOG`
+/// says nothing: commands that show progress keep the log to warnings.
+fn load(lookup: Lookup<'_>, level: &str) -> Result<Config, CliError> {
+    let config = Config::load(lookup, &working_folder())?;
+    start_log(&config, level)?;
+    Ok(config)
+}
+
+fn start_log(config: &Config, level: &str) -> Result<(), CliError> {
+    let redactor = Arc::new(Redactor::new(config.secrets()));
+    Ok(telemetry::init(&config.log, level, redactor)?)
+}
+
+fn working_folder() -> PathBuf {
+    std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."))
+}
+
+/// How a command's exit code tells of a run.
+fn exit_code(status: RunStatus) -> ExitCode {
+    match status {
+        RunStatus::Completed => ExitCode::SUCCESS,
+        RunStatus::Failed => ExitCode::from(1),
+        RunStatus::Partial
+        | RunStatus::Halted
+        | RunStatus::Cancelled
+        | RunStatus::Queued
+        | RunStatus::Running => ExitCode::from(2),
+    }
+}
+
+fn print_json(value: &Value) {
+    println!("{value}");
+}
+
+/// A line for people; nothing with `--json`.
+fn say(json: bool, line: &str) {
+    if !json {
+        println!("{line}");
+    }
+}

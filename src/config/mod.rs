@@ -141,8 +141,8 @@ pub enum SandboxMode {
 
 #[derive(Debug, Clone)]
 pub struct Log {
-    /// `RUST_LOG`, default `info`.
-    pub filter: String,
+    /// `RUST_LOG`; without it the service logs `info`, commands that show progress `warn`.
+    pub filter: Option<String>,
     /// `FOREMAN_LOG_FORMAT`.
     pub format: LogFormat,
 }

@@ -260,10 +260,7 @@ pub(super) fn log(env: &Env<'_>) -> Result<Log, ConfigError> {
         "json" => Some(LogFormat::Json),
         _ => None,
     })?;
-    Ok(Log {
-        filter: filter.unwrap_or_else(|| "info".to_owned()),
-        format: format.unwrap_or(LogFormat::Auto),
-    })
+    Ok(Log { filter, format: format.unwrap_or(LogFormat::Auto) })
 }
 
 pub(super) fn sandbox_mode(text: &str) -> Option<SandboxMode> {

@@ -112,7 +112,7 @@ fn direct_and_local(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
         matches!(name, "forwarded" | "x-real-ip" | "via") || name.starts_with("x-forwarded-")
     });
     if let Some(header) = proxied {
-        return Err(refused("proxied", format!("The request came through a proxy (`{header}`)")));
+        return Err(refused("proxied", &format!("The request came through a proxy (`{header}`)")));
     }
     for origin in headers.get_all("origin") {
         let text = origin.to_str().unwrap_or("?");
@@ -120,20 +120,20 @@ fn direct_and_local(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
         if !host.is_some_and(|host| is_local(&host)) {
             let message =
                 format!("The request came from the page of another site (`{}`)", shown(text));
-            return Err(refused("foreign_origin", message));
+            return Err(refused("foreign_origin", &message));
         }
     }
     let hosts = headers.get_all("host").iter().map(|value| value.to_str().unwrap_or("?"));
     for host in hosts.chain(uri.authority().map(|authority| authority.as_str())) {
         if !is_local(without_port(host)) {
             let message = format!("The request was for the foreign host `{}`", shown(host));
-            return Err(refused("foreign_host", message));
+            return Err(refused("foreign_host", &message));
         }
     }
     Ok(())
 }
 
-fn refused(code: &'static str, what: String) -> ApiError {
+fn refused(code: &'static str, what: &str) -> ApiError {
     let message = format!(
         "{what}; without FOREMAN_API_TOKEN Foreman answers only this machine, directly: set FOREMAN_API_TOKEN"
     );

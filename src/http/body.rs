@@ -35,13 +35,9 @@ pub fn parse(bytes: &[u8], kind: Kind, defaults: &NightConfig) -> Result<NightBo
         let message = format!("The body is {}; it takes a JSON object", describe(&value));
         return Err(ApiError::invalid("invalid_body", message));
     };
-    let (owner, repo) = (name(body, "owner")?, name(body, "repo")?);
-    let (owner, repo) = match (owner, repo) {
-        (Some(owner), Some(repo)) => (owner, repo),
-        // The contract fixes these words, whichever of the two is missing.
-        (None, Some(_)) | (Some(_), None) | (None, None) => {
-            return Err(ApiError::MissingParameters("owner, repo"));
-        }
+    // The contract fixes these words, whichever of the two is missing.
+    let (Some(owner), Some(repo)) = (name(body, "owner")?, name(body, "repo")?) else {
+        return Err(ApiError::MissingParameters("owner, repo"));
     };
     let known: &[&str] = match kind {
         Kind::Start => &["owner", "repo", "config", "dryRun"],

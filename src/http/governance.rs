@@ -16,7 +16,10 @@ pub(super) async fn events(
     let limit = asked.limit as usize;
     let events = api.overnight.store().events(asked).await?;
     // A full page may have more behind it; an empty next page says that it had not.
-    let next = events.last().filter(|_| events.len() == limit).map(|event| event.seq.to_string());
+    let next = events
+        .last()
+        .filter(|event| events.len() == limit && event.seq > 1)
+        .map(|event| event.seq.to_string());
     Ok(Json(json!({ "success": true, "events": events, "nextCursor": next })))
 }
 

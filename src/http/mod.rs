@@ -10,6 +10,8 @@ mod extract;
 mod governance;
 mod health;
 mod layers;
+#[cfg(test)]
+mod malformed;
 mod night_config;
 mod overnight;
 mod query;

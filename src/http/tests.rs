@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::body::{self, Kind, NightBody};
 use super::error::ApiError;
+use super::malformed::{BODIES, CONFIGS};
 use super::query::{self, ReportFormat};
 use crate::domain::money::Usd;
 use crate::domain::plan::SequenceType;
@@ -12,178 +13,6 @@ use crate::domain::run::NightConfig;
 fn start(text: &[u8]) -> Result<NightBody, ApiError> {
     body::parse(text, Kind::Start, &NightConfig::default())
 }
-
-/// Code and bodies that earn it.
-const MALFORMED: &[(&str, &[&str])] = &[
-    (
-        "missing_parameters",
-        &[
-            "",
-            "  \n",
-            "{}",
-            r#"{"owner":"o"}"#,
-            r#"{"repo":"r"}"#,
-            r#"{"owner":"","repo":"r"}"#,
-            r#"{"owner":"o","repo":""}"#,
-            r#"{"owner":null,"repo":"r"}"#,
-            r#"{"owner":"o","repo":null}"#,
-            r#"{"owner":" ","repo":"r"}"#,
-            r#"{"config":{}}"#,
-            r#"{"Owner":"o","Repo":"r"}"#,
-        ],
-    ),
-    (
-        "invalid_json",
-        &[
-            "{",
-            "}",
-            "nonsense",
-            "{'owner':'o'}",
-            r#"{"owner":"o","repo":"r"}}"#,
-            r#"{"owner":"o","repo":"r",}"#,
-            r#"{"owner":"o" "repo":"r"}"#,
-            r#"{"owner":"o","repo":"r"} x"#,
-            r#"{"owner":"o","repo":"\ud800"}"#,
-            r#"{"owner":"o","repo":"r","config":{"budgetUsd":1e999}}"#,
-            r#"{"owner":"o","repo":"r","config":{"lanes":NaN}}"#,
-            r#"{"owner":"o","repo":"r","config":{"lanes":01}}"#,
-            "owner=o&repo=r",
-            "<xml/>",
-            "\u{feff}{}",
-        ],
-    ),
-    (
-        "invalid_body",
-        &["[]", "null", "1", "true", r#""owner/repo""#, r#"[{"owner":"o","repo":"r"}]"#],
-    ),
-    (
-        "invalid_value",
-        &[
-            r#"{"owner":1,"repo":"r"}"#,
-            r#"{"owner":"o","repo":["r"]}"#,
-            r#"{"owner":{},"repo":"r"}"#,
-            r#"{"owner":true,"repo":"r"}"#,
-            r#"{"owner":"o","repo":"r","dryRun":"true"}"#,
-            r#"{"owner":"o","repo":"r","dryRun":1}"#,
-            r#"{"owner":"o","repo":"r","dryRun":null}"#,
-            r#"{"owner":"o","repo":"r","config":[]}"#,
-            r#"{"owner":"o","repo":"r","config":null}"#,
-            r#"{"owner":"o","repo":"r","config":"x"}"#,
-        ],
-    ),
-    (
-        "unknown_key",
-        &[
-            r#"{"owner":"o","repo":"r","dryrun":true}"#,
-            r#"{"owner":"o","repo":"r","branch":"main"}"#,
-            r#"{"owner":"o","repo":"r","":1}"#,
-            r#"{"owner":"o","repo":"r","__proto__":{}}"#,
-        ],
-    ),
-    (
-        "invalid_name",
-        &[
-            r#"{"owner":"-o","repo":"r"}"#,
-            r#"{"owner":"o/x","repo":"r"}"#,
-            r#"{"owner":"o","repo":"a b"}"#,
-            r#"{"owner":"o","repo":".."}"#,
-            r#"{"owner":"o","repo":"r.git"}"#,
-            r#"{"owner":"..","repo":"r"}"#,
-            r#"{"owner":"o","repo":"r/../x"}"#,
-            r#"{"owner":"o","repo":"r\n"}"#,
-            r#"{"owner":"o;rm","repo":"r"}"#,
-            r#"{"owner":"o","repo":"$(id)"}"#,
-            r#"{"owner":"o","repo":"répo"}"#,
-            r#"{"owner":"o","repo":"r\u0000"}"#,
-            r#"{"owner":"aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd","repo":"r"}"#,
-            r#"{"owner":"o","repo":"r?x=1"}"#,
-            r#"{"owner":"o","repo":"r#1"}"#,
-        ],
-    ),
-];
-
-/// Code and configs that earn it.
-const MALFORMED_CONFIGS: &[(&str, &[&str])] = &[
-    (
-        "unknown_key",
-        &[
-            r#"{"Lanes":1}"#,
-            r#"{"max_issues_per_run":3}"#,
-            r#"{"budget":3}"#,
-            r#"{"":1}"#,
-            r#"{"createPrsAutomatically":true}"#,
-        ],
-    ),
-    (
-        "invalid_value",
-        &[
-            r#"{"enabled":"yes"}"#,
-            r#"{"enabled":null}"#,
-            r#"{"enableAutoHeal":1}"#,
-            r#"{"enableModelEscalation":"false"}"#,
-            r#"{"enableDesktopSync":[]}"#,
-            r#"{"createPRsAutomatically":0}"#,
-            r#"{"lanes":0}"#,
-            r#"{"lanes":17}"#,
-            r#"{"lanes":-1}"#,
-            r#"{"lanes":1.5}"#,
-            r#"{"lanes":"2"}"#,
-            r#"{"lanes":null}"#,
-            r#"{"lanes":99999999999999999999}"#,
-            r#"{"maxIssuesPerRun":0}"#,
-            r#"{"maxIssuesPerRun":-3}"#,
-            r#"{"maxIssuesPerRun":2.5}"#,
-            r#"{"maxIssuesPerRun":10001}"#,
-            r#"{"maxIssuesPerRun":4294967297}"#,
-            r#"{"maxIssuesPerRun":"all"}"#,
-            r#"{"budgetUsd":-1}"#,
-            r#"{"budgetUsd":"10"}"#,
-            r#"{"budgetUsd":1e9}"#,
-            r#"{"budgetUsd":true}"#,
-            r#"{"budgetUsd":[]}"#,
-            r#"{"dependencyMode":"none"}"#,
-            r#"{"dependencyMode":true}"#,
-            r#"{"dependencyMode":"Stack"}"#,
-            r#"{"sequenceOrder":"qa"}"#,
-            r#"{"sequenceOrder":["tests"]}"#,
-            r#"{"sequenceOrder":["qa","qa"]}"#,
-            r#"{"sequenceOrder":[1]}"#,
-            r#"{"sequenceOrder":null}"#,
-            r#"{"sequenceOrder":["QA"]}"#,
-            r#"{"sequenceOrder":{"qa":1}}"#,
-            r#"{"scheduleExpression":""}"#,
-            r#"{"scheduleExpression":"0 2 * *"}"#,
-            r#"{"scheduleExpression":"0 2 * * * *"}"#,
-            r#"{"scheduleExpression":"60 2 * * *"}"#,
-            r#"{"scheduleExpression":"0 24 * * *"}"#,
-            r#"{"scheduleExpression":"0 2 0 * *"}"#,
-            r#"{"scheduleExpression":"0 2 * 13 *"}"#,
-            r#"{"scheduleExpression":"0 2 * * 8"}"#,
-            r#"{"scheduleExpression":"a b c d e"}"#,
-            r#"{"scheduleExpression":"*/0 2 * * *"}"#,
-            r#"{"scheduleExpression":"5-1 2 * * *"}"#,
-            r#"{"scheduleExpression":"@daily"}"#,
-            r#"{"scheduleExpression":3}"#,
-            r#"{"scheduleExpression":null}"#,
-            r#"{"scheduleExpression":"1, 2 * * *"}"#,
-            r#"{"issues":12}"#,
-            r#"{"issues":"12"}"#,
-            r##"{"issues":["#12"]}"##,
-            r#"{"issues":[0]}"#,
-            r#"{"issues":[-4]}"#,
-            r#"{"issues":[1.5]}"#,
-            r#"{"issues":[null]}"#,
-            r#"{"issues":[18446744073709551615]}"#,
-            r#"{"issues":null}"#,
-            r#"{"labels":"bug"}"#,
-            r#"{"labels":[""]}"#,
-            r#"{"labels":[1]}"#,
-            r#"{"labels":["a\nb"]}"#,
-            r#"{"labels":null}"#,
-            r#"{"labels":["aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeef"]}"#,
-        ],
-    ),
-];
 
 fn refused(result: Result<impl Sized, ApiError>, what: &str) -> ApiError {
     let Err(error) = result else { panic!("{what} was taken") };
@@ -196,13 +25,13 @@ fn refused(result: Result<impl Sized, ApiError>, what: &str) -> ApiError {
 #[test]
 fn malformed_bodies_are_400_with_a_sentence() {
     let mut tried = 0;
-    for (code, bodies) in MALFORMED {
+    for (code, bodies) in BODIES {
         for text in *bodies {
             assert_eq!(refused(start(text.as_bytes()), text).code(), *code, "{text}");
             tried += 1;
         }
     }
-    for (code, configs) in MALFORMED_CONFIGS {
+    for (code, configs) in CONFIGS {
         for config in *configs {
             let text = format!(r#"{{"owner":"o","repo":"r","config":{config}}}"#);
             assert_eq!(refused(start(text.as_bytes()), &text).code(), *code, "{text}");

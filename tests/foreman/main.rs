@@ -5,6 +5,7 @@ mod builders;
 mod gate;
 mod git;
 mod github;
+mod http;
 mod models;
 mod night;
 mod process;

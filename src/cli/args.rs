@@ -1,0 +1,150 @@
+//! The command line's words.
+#![allow(clippy::doc_markdown, reason = "these comments are the help text, shown as they stand")]
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::domain::ids::{IssueNumber, RepoName, RunId};
+use crate::domain::money::Usd;
+
+/// Works a repository's open issues overnight and opens only pull requests whose exact tree passed
+/// every check.
+#[derive(Debug, Parser)]
+#[command(name = "foreman", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Mirrors, workspaces, logs and the SQLite file (FOREMAN_DATA_DIR)
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// The configuration file (FOREMAN_CONFIG)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the HTTP API (this is what `foreman` alone does)
+    Serve,
+    /// Work one night on a repository and wait for its end; exits 0 completed, 1 failed, 2 partial or halted
+    Run(RunArgs),
+    /// Show what a night would do
+    Plan(NightArgs),
+    /// Show the latest and the active runs
+    Status {
+        #[arg(value_name = "OWNER/REPO")]
+        repo: Option<RepoName>,
+    },
+    /// Ask a run to end after its current effect
+    Cancel {
+        #[arg(value_name = "RUN_ID", value_parser = run_id)]
+        run: RunId,
+    },
+    /// Check what a night needs; exits non-zero on what would stop one
+    Doctor {
+        #[arg(value_name = "OWNER/REPO")]
+        repo: Option<RepoName>,
+    },
+    /// A whole night with a stand-in GitHub and a scripted model: no token, no key
+    Demo {
+        /// Stay up afterwards and serve the API
+        #[arg(long)]
+        serve: bool,
+    },
+}
+
+/// Which night.
+#[derive(Debug, Args)]
+pub struct NightArgs {
+    #[arg(value_name = "OWNER/REPO")]
+    pub repo: RepoName,
+    /// Work on at most this many issues
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub max_issues: Option<u32>,
+    /// Only these issues
+    #[arg(long, value_name = "12,14", value_delimiter = ',', value_parser = issue_number)]
+    pub issues: Vec<IssueNumber>,
+    /// Only issues with this label; may be given several times
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
+    /// The night's ceiling in USD; 0 makes no paid call
+    #[arg(long, value_name = "USD", value_parser = usd)]
+    pub budget: Option<Usd>,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub night: NightArgs,
+    /// Plan only; nothing outside the database changes
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+fn issue_number(text: &str) -> Result<IssueNumber, String> {
+    let digits = text.trim().trim_start_matches('#');
+    match digits.parse::<u32>() {
+        Ok(number) if number > 0 => Ok(IssueNumber(u64::from(number))),
+        Ok(_) | Err(_) => Err("it takes issue numbers, like 12,14".to_owned()),
+    }
+}
+
+fn usd(text: &str) -> Result<Usd, String> {
+    let amount = text.trim_start_matches('$').parse().ok().and_then(Usd::from_usd);
+    amount.ok_or_else(|| "it takes a number of USD from 0 to 1000000".to_owned())
+}
+
+fn run_id(text: &str) -> Result<RunId, String> {
+    let possible = (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if possible { Ok(RunId::new(text)) } else { Err("it takes the id of a run".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_words_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_night_is_described_by_flags() {
+        let cli = parse("foreman run o/r --dry-run --max-issues 3 --issues 12,#14 --label bug --label ui --budget 0 --json")
+            .expect("valid");
+        let Some(Command::Run(run)) = cli.command else { panic!("not run") };
+        assert!(run.dry_run && cli.json);
+        assert_eq!(run.night.issues, [IssueNumber(12), IssueNumber(14)]);
+        assert_eq!((run.night.labels.len(), run.night.max_issues), (2, Some(3)));
+        assert_eq!(run.night.budget, Some(Usd::ZERO));
+    }
+
+    #[test]
+    fn mistakes_are_refused() {
+        for line in [
+            "foreman run",
+            "foreman run o",
+            "foreman run o/r --issues x",
+            "foreman run o/r --max-issues 0",
+            "foreman run o/r --budget -1",
+            "foreman plan o/r --dry-run",
+            "foreman cancel",
+            "foreman cancel a/b",
+            "foreman nothing",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+        assert!(parse("foreman").expect("valid").command.is_none());
+    }
+}

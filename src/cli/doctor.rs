@@ -1,0 +1,310 @@
+//! `foreman doctor`: everything a night needs, looked at one by one, with what to do about it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use chrono::Utc;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{CliError, Lookup, load, print_json};
+use crate::app::{self, AppError};
+use crate::config::Config;
+use crate::domain::ids::RepoName;
+use crate::domain::money::Usd;
+use crate::git::Git;
+use crate::github::{GitHub, Permission};
+use crate::process::Children;
+use crate::sandbox::{Kind, Sandbox};
+use crate::store::{DataLock, StoreError};
+
+/// Below this a build of an ordinary repository may fill the disk.
+const LITTLE_DISK: u64 = 5 << 30;
+/// Below this not even a clone is safe.
+const NO_DISK: u64 = 512 << 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Level {
+    Ok,
+    Warn,
+    /// Would stop a night.
+    Fail,
+}
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    level: Level,
+    what: &'static str,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn ok(&mut self, what: &'static str, found: impl Into<String>) {
+        self.0.push(Finding { level: Level::Ok, what, found: found.into(), advice: None });
+    }
+
+    fn warn(&mut self, what: &'static str, found: impl Into<String>, advice: impl Into<String>) {
+        let advice = Some(advice.into()).filter(|advice| !advice.is_empty());
+        self.0.push(Finding { level: Level::Warn, what, found: found.into(), advice });
+    }
+
+    fn fail(&mut self, what: &'static str, found: impl Into<String>, advice: impl Into<String>) {
+        let advice = Some(advice.into()).filter(|advice| !advice.is_empty());
+        self.0.push(Finding { level: Level::Fail, what, found: found.into(), advice });
+    }
+}
+
+pub async fn doctor(
+    lookup: Lookup<'_>,
+    repo: Option<RepoName>,
+    json: bool,
+) -> Result<ExitCode, CliError> {
+    let mut findings = Findings::default();
+    match load(lookup, "warn") {
+        Ok(config) => examine(&config, repo.as_ref(), &mut findings).await,
+        Err(error) => findings.fail("configuration", error.to_string(), ""),
+    }
+    let fails = findings.0.iter().filter(|finding| finding.level == Level::Fail).count();
+    if json {
+        print_json(&json!({ "success": fails == 0, "checks": findings.0 }));
+    } else {
+        for finding in &findings.0 {
+            print!("{}", lines(finding));
+        }
+        println!("{}", if fails == 0 { "A night can run." } else { "A night cannot run yet." });
+    }
+    Ok(if fails == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn examine(config: &Config, repo: Option<&RepoName>, findings: &mut Findings) {
+    configuration(config, findings);
+    data_folder(&config.data_dir, findings);
+    database(config, findings).await;
+    match Children::start(PathBuf::from("/proc/self/exe")) {
+        Ok(children) => {
+            git(&children, config, findings).await;
+            sandbox(children, config, findings).await;
+        }
+        Err(error) => findings.fail("processes", error.to_string(), ""),
+    }
+    tiers(config, findings);
+    ceilings(config, findings);
+    github(config, repo, findings).await;
+}
+
+fn configuration(config: &Config, findings: &mut Findings) {
+    match &config.file {
+        Some(path) => findings.ok("configuration", format!("read, with {}", path.display())),
+        None => findings.ok("configuration", "read; no foreman.toml, the defaults hold"),
+    }
+    let tokens = config.auth.tokens.len();
+    if tokens == 0 {
+        findings.ok("access", "no FOREMAN_API_TOKEN: only this machine is answered");
+    } else {
+        findings.ok("access", format!("{tokens} token(s); {}", config.server.url));
+    }
+    if !config.overnight_enabled {
+        let advice = "set OVERNIGHT_EXECUTION_ENABLED=true";
+        findings.fail("overnight", "overnight execution is switched off", advice);
+    }
+}
+
+fn data_folder(folder: &Path, findings: &mut Findings) {
+    match DataLock::take(folder) {
+        Ok(lock) => {
+            drop(lock);
+            findings.ok("data folder", format!("{} is free and writable", folder.display()));
+        }
+        Err(StoreError::Locked { pid, .. }) => {
+            let who = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+            findings
+                .ok("data folder", format!("{}: a Foreman works with it{who}", folder.display()));
+        }
+        Err(error) => {
+            findings.fail(
+                "data folder",
+                error.to_string(),
+                "set FOREMAN_DATA_DIR to a folder of yours",
+            );
+        }
+    }
+    let Ok(disk) = rustix::fs::statvfs(folder) else { return };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let found = format!("{:.1} GiB free", free as f64 / f64::from(1 << 30));
+    let advice = "free some space, or set FOREMAN_DATA_DIR to a larger disk";
+    match free {
+        0..NO_DISK => findings.fail("disk", found, advice),
+        NO_DISK..LITTLE_DISK => findings.warn("disk", found, advice),
+        LITTLE_DISK.. => findings.ok("disk", found),
+    }
+}
+
+async fn database(config: &Config, findings: &mut Findings) {
+    match app::open_for_reading(config).await {
+        Ok(store) => {
+            match store.ping().await {
+                Ok(()) => findings.ok("database", "answers"),
+                Err(error) => findings.fail("database", error.to_string(), "look at DATABASE_URL"),
+            }
+            store.close().await;
+        }
+        Err(AppError::Store(StoreError::NoDatabase(path))) => {
+            findings.ok("database", format!("{} is made at the first start", path.display()));
+        }
+        Err(AppError::Store(error @ StoreError::OlderSchema { .. })) => {
+            findings.warn("database", error.to_string(), "the next start brings it up to date");
+        }
+        Err(error) => findings.fail("database", error.to_string(), "look at DATABASE_URL"),
+    }
+}
+
+async fn git(children: &Children, config: &Config, findings: &mut Findings) {
+    let version = match Git::new(children.clone(), &config.data_dir) {
+        Ok(git) => git.version().await,
+        Err(error) => Err(error),
+    };
+    match version {
+        Ok(version) => findings.ok("git", version),
+        Err(error) => findings.fail("git", error.to_string(), "install a newer git"),
+    }
+}
+
+async fn sandbox(children: Children, config: &Config, findings: &mut Findings) {
+    let helper = PathBuf::from("/proc/self/exe");
+    match Sandbox::detect(children, app::sandbox_mode(config), helper).await {
+        Ok(sandbox) => {
+            let report = sandbox.report();
+            let kind = match report.kind {
+                Kind::Bubblewrap => "bubblewrap",
+                Kind::Landlock => "Landlock",
+                Kind::None => "off",
+            };
+            if report.not_held.is_empty() {
+                findings.ok("sandbox", format!("{kind}, proven by its self-test"));
+            } else {
+                let found = format!("{kind}; it does not hold: {}", report.not_held.join("; "));
+                findings.warn("sandbox", found, report.advice.unwrap_or_default());
+            }
+        }
+        Err(error) => findings.fail("sandbox", error.to_string(), ""),
+    }
+}
+
+fn tiers(config: &Config, findings: &mut Findings) {
+    let table = match app::tiers(config) {
+        Ok(table) => table,
+        Err(error) => return findings.fail("tiers", error.to_string(), ""),
+    };
+    let live = table.live(Utc::now().date_naive());
+    let mut usable = config.models.local_command.is_some();
+    if usable {
+        findings.ok("tiers", "local-builder: LOCAL_BUILDER_COMMAND, free");
+    }
+    for tier in table.iter().filter(|tier| live.contains(&tier.model.tier)) {
+        let name = tier.model.tier;
+        let price = &tier.model.price;
+        let per_million = |nanos: i64| Usd::from_nanos(nanos.saturating_mul(1_000_000));
+        let found = format!(
+            "{name}: {} at {}, {} in / {} out per 1M tokens",
+            tier.model.model,
+            tier.endpoint.base_url,
+            per_million(price.input),
+            per_million(price.output),
+        );
+        if tier.paid && tier.endpoint.api_key.is_none() {
+            findings.warn(
+                "tiers",
+                format!("{found}; no key"),
+                "set OPENAI_API_KEY, or api_key_env of the tier",
+            );
+        } else {
+            usable = true;
+            findings.ok("tiers", found);
+        }
+    }
+    for left in table.left_out() {
+        findings.warn("tiers", left.why.clone(), "");
+    }
+    if !usable {
+        findings.fail("tiers", "no tier can be asked", "set OPENAI_API_KEY, or a LOCAL_BUILDER_*");
+    }
+}
+
+fn ceilings(config: &Config, findings: &mut Findings) {
+    let usd = |amount: Option<Usd>| amount.map_or_else(|| "none".to_owned(), |usd| usd.to_string());
+    let limits = &config.limits;
+    let found = format!(
+        "night {}, day {}, month {}, issue {}",
+        usd(limits.night_usd),
+        usd(limits.day_usd),
+        usd(limits.month_usd),
+        usd(limits.issue_usd)
+    );
+    if limits.night_usd.is_none() && limits.day_usd.is_none() && limits.month_usd.is_none() {
+        findings.warn("ceilings", found, "nothing bounds what is spent: set limits.night_usd");
+    } else {
+        findings.ok("ceilings", found);
+    }
+}
+
+async fn github(config: &Config, repo: Option<&RepoName>, findings: &mut Findings) {
+    const WHAT: &str = "github";
+    const ADVICE: &str = "set GITHUB_TOKEN, or GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY";
+    let client = match GitHub::new(&config.github.api_url, app::credential(config)) {
+        Ok(client) => client,
+        Err(error) => return findings.fail(WHAT, error.to_string(), ""),
+    };
+    if !client.has_credential() {
+        return findings.fail(WHAT, "no GitHub credential", ADVICE);
+    }
+    let login = match client.login().await {
+        Ok(login) => login,
+        Err(error) => return findings.fail(WHAT, error.to_string(), ADVICE),
+    };
+    let who = login.clone().unwrap_or_else(|| "a token that may not ask its own name".to_owned());
+    findings.ok(WHAT, format!("{} knows us as {who}", config.github.api_url));
+    let Some(repo) = repo else { return };
+    match client.repository(repo).await {
+        Ok(found) => {
+            findings.ok(
+                WHAT,
+                format!("{} can be read; its branch is {}", found.name, found.default_branch),
+            );
+        }
+        Err(error) => return findings.fail(WHAT, error.to_string(), ""),
+    }
+    // An App's bot is no collaborator; what it may do is granted at its installation.
+    let Some(login) = login.filter(|login| !login.ends_with("[bot]")) else { return };
+    match client.permission(repo, &login).await {
+        Ok(Permission::Write | Permission::Maintain | Permission::Admin) => {
+            findings.ok(WHAT, format!("{login} may write to {repo}"));
+        }
+        Ok(other @ (Permission::None | Permission::Read | Permission::Triage)) => {
+            let found = format!("{login} has `{}` on {repo}", other.as_str());
+            findings.fail(WHAT, found, "branches and pull requests need write access");
+        }
+        Err(error) => {
+            let advice = "whether branches can be pushed is seen at the first night";
+            findings.warn(WHAT, format!("the permission could not be asked: {error}"), advice);
+        }
+    }
+}
+
+fn lines(finding: &Finding) -> String {
+    let level = match finding.level {
+        Level::Ok => "ok  ",
+        Level::Warn => "warn",
+        Level::Fail => "FAIL",
+    };
+    let mut out = format!("{level}  {:<13} {}\n", finding.what, finding.found);
+    if let Some(advice) = &finding.advice {
+        out.push_str(&format!("      {:<13} -> {advice}\n", ""));
+    }
+    out
+}
