@@ -7,8 +7,9 @@ use chrono::DateTime;
 use divan::counter::ItemsCount;
 use foreman::domain::ids::{IssueNumber, RepoName};
 use foreman::domain::issue::{Association, Issue, IssueRef, Trust};
+use foreman::domain::labels::EscalationLabels;
 use foreman::domain::plan::{DependencyMode, SequenceType};
-use foreman::sequencing::{EscalationLabels, PlanInput, next_ready, plan};
+use foreman::sequencing::{PlanInput, next_ready, plan};
 
 const SIZES: [u64; 3] = [1_000, 10_000, 100_000];
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use foreman::builders::{BuildOutcome, Builders, Task, WorkLimits};
+use foreman::config::TierOverride;
 use foreman::demo::model::{FakeModel, Recorded, Reply, ScriptInput};
 use foreman::domain::event::{EventType, GovernanceEvent};
 use foreman::domain::ids::{AttemptId, IssueNumber, RunId};
@@ -14,7 +15,7 @@ use foreman::domain::money::Usd;
 use foreman::domain::redact::Redactor;
 use foreman::domain::run::{NightConfig, NightRequest};
 use foreman::domain::tier::ModelTier;
-use foreman::models::{DefaultEndpoint, LocalServer, Models, TierOverride, TierTable, tier_table};
+use foreman::models::{DefaultEndpoint, LocalServer, Models, TierTable, tier_table};
 use foreman::process::Children;
 use foreman::sandbox::{Mode, Sandbox, prepare_place};
 use foreman::store::{
@@ -85,6 +86,7 @@ impl Scene {
             sandbox,
             local_command: None,
             redactor: Arc::new(Redactor::new(["sk-test-secret"])),
+            failpoints: foreman::failpoint::Failpoints::default(),
         };
         let cancel = CancellationToken::new();
         Self { _root: root, outside, workspace, server, builders, fence, task, cancel }
