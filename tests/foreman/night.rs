@@ -22,19 +22,19 @@ async fn a_night_opens_pull_requests_in_order_and_touches_nothing_else() {
     assert_eq!(run["status"], "completed", "{run:#}\n{}", server.log());
     assert_eq!(run["totalIssues"], 3);
     assert_eq!(run["successfulIssues"], 3);
-    // The architecture comes first, what depends on it stacks on its branch.
+    // The architecture comes first; of what is ready then, the shallower; what depends stacks.
     assert_eq!(
         town.changes(),
         [
             "PUSH refs/heads/foreman/issue-2",
             "POST /pulls",
             "POST /issues/2/comments",
-            "PUSH refs/heads/foreman/issue-1",
-            "POST /pulls",
-            "POST /issues/1/comments",
             "PUSH refs/heads/foreman/issue-3",
             "POST /pulls",
             "POST /issues/3/comments",
+            "PUSH refs/heads/foreman/issue-1",
+            "POST /pulls",
+            "POST /issues/1/comments",
         ]
     );
     assert_eq!(
@@ -65,7 +65,7 @@ async fn a_refused_change_is_repaired_once() {
                 input,
                 vec![
                     write_file("notes.txt", content),
-                    write_file("checks/notes.sh", "grep -q right notes.txt\n"),
+                    write_file("tests/notes.sh", "grep -q right notes.txt\n"),
                 ],
             )
         }),
@@ -89,7 +89,7 @@ async fn a_dishonest_change_opens_nothing() {
             acts(
                 input,
                 vec![run_command(
-                    "rm checks/base.sh && echo hi > note.txt && echo true > checks/other.sh",
+                    "rm tests/base.sh && echo hi > note.txt && echo true > tests/other.sh",
                 )],
             )
         }),
@@ -153,7 +153,7 @@ async fn a_red_base_halts_the_night_before_any_model_is_asked() {
     let town = Town::new(script(good_work), vec![issue("Anything")]).await;
     let base = town
         .github
-        .commit(&repo(), "main", &[("checks/broken.sh", Some("false\n"))], "break it")
+        .commit(&repo(), "main", &[("tests/broken.sh", Some("false\n"))], "break it")
         .expect("a commit");
     let server = town.serve().await;
     let run = server.night(&json!(null)).await;

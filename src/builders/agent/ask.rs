@@ -99,6 +99,7 @@ impl Agent<'_> {
             max_completion_tokens: cap,
             timeout: self.task.limits.request_timeout.min(self.time_left()),
         };
+        self.builders.failpoints.hit("model.dispatched");
         let result = tokio::select! {
             result = self.builders.models.chat(request) => result,
             () = self.cancel.cancelled() => {
@@ -113,6 +114,7 @@ impl Agent<'_> {
             }
         };
         self.steps += 1;
+        self.builders.failpoints.hit("model.answered");
         match result {
             Ok(answer) => {
                 let (cost, changes) = match answer.usage {
@@ -123,6 +125,7 @@ impl Agent<'_> {
                 self.tries = 0;
                 let settlement = Settlement::Answered { answer: answer.clone(), cost };
                 self.settle(&call, settlement, changes).await?;
+                self.builders.failpoints.hit("model.settled");
                 Ok(Some(Asked::Answer { call, answer }))
             }
             Err(error) => self.failed(tier, &call, estimate, &error).await,

@@ -210,6 +210,7 @@ impl Agent<'_> {
             tree: None,
         };
         self.builders.store.apply(self.fence, vec![change]).await?;
+        self.builders.failpoints.hit("tool.stored");
         self.messages.push(Message::Tool { tool_call_id: wanted.id.clone(), content: text });
         Ok(())
     }

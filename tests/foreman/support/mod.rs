@@ -17,7 +17,7 @@ pub use server::Server;
 
 pub const SLUG: &str = "octo/app";
 
-/// A repository that needs nothing but a shell: each `checks/*.sh` is a test, reported as TAP.
+/// A repository that needs nothing but a shell: each `tests/*.sh` is a test, reported as TAP.
 pub const SHELL_REPOSITORY: &[(&str, &str)] = &[
     (
         ".foreman.toml",
@@ -25,9 +25,9 @@ pub const SHELL_REPOSITORY: &[(&str, &str)] = &[
     ),
     (
         "run-checks.sh",
-        "n=0; bad=0\nfor check in checks/*.sh; do\n  n=$((n+1))\n  if sh \"$check\" >/dev/null 2>&1; then echo \"ok $n - $check\"; else echo \"not ok $n - $check\"; bad=1; fi\ndone\necho \"1..$n\"\nexit $bad\n",
+        "n=0; bad=0\nfor check in tests/*.sh; do\n  n=$((n+1))\n  if sh \"$check\" >/dev/null 2>&1; then echo \"ok $n - $check\"; else echo \"not ok $n - $check\"; bad=1; fi\ndone\necho \"1..$n\"\nexit $bad\n",
     ),
-    ("checks/base.sh", "test -f README.md\n"),
+    ("tests/base.sh", "test -f README.md\n"),
     ("README.md", "# app\n"),
 ];
 
@@ -60,7 +60,7 @@ pub fn good_work(input: &ScriptInput) -> Reply {
         vec![
             write_file(&format!("notes/issue-{number}.txt"), &format!("done {number}\n")),
             write_file(
-                &format!("checks/issue-{number}.sh"),
+                &format!("tests/issue-{number}.sh"),
                 &format!("grep -q 'done {number}' notes/issue-{number}.txt\n"),
             ),
         ],
