@@ -348,7 +348,7 @@ async fn a_red_base_says_what_is_red_and_only_its_repair_passes() {
     for words in [place.base.short(), "`sh tests/run.sh`", "`zero`"] {
         assert!(red.contains(words), "{red}");
     }
-    let judgement = place.refused(&base, GOOD).await;
+    let judgement = place.refused(&base, &[("README.md", Some("# A\n"))]).await;
     assert!(judgement.reason.contains("the base is red"), "{}", judgement.reason);
     let Verdict::Passed(..) = place.judge(&base, &[("add.sh", Some(ADD))]).await else {
         panic!("a repair of the base passes every check");
