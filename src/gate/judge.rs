@@ -305,6 +305,10 @@ fn counts(
     }
     let before = candidate.base_verdict.tests();
     let now = TestReport::sum(results.iter().map(|result| &result.tests));
+    if before.known() && !now.known() {
+        let why = "the base's tests could be counted, and the branch's can't: its log has no known summary";
+        return row(CheckOutcome::Failed, why.to_owned());
+    }
     if !before.known() || !now.known() {
         let why = "the tests can't be counted: no log in a format that is known";
         return row(CheckOutcome::NotApplicable, why.to_owned());
