@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::change::Changed;
 use super::drift::{Fate, fate, loosened::loosened};
 use super::error::GateError;
-use super::finding::{Where, check, check_of, high, violation};
+use super::finding::{Where, check, check_of, violation};
 use super::logs::TestReport;
 use super::passed::Evidence;
 use super::policy::{CommandKind, Policy};
@@ -210,11 +210,16 @@ impl Gate {
                 texts.insert(sha256, log);
             }
         }
+        let mut reason = digest::reason(&governance.violations, &qa.checks);
+        if !candidate.base_verdict.green {
+            reason =
+                format!("{reason}; the base is red: {}", candidate.base_verdict.red.join("; "));
+        }
         Ok(Verdict::Refused(Judgement {
-            reason: digest::reason(&governance.violations, &qa.checks),
+            reason,
             digest: digest::digest(&qa.checks, |sha256| texts.get(sha256).cloned()),
-            // Records that don't read back, or a base that is red, are not the builder's to mend.
-            repairable: qa.memory_fabric_passed && candidate.base_verdict.green,
+            // Records that don't read back are not the builder's to mend.
+            repairable: qa.memory_fabric_passed,
             qa,
             governance,
         }))
@@ -300,6 +305,10 @@ fn counts(
     }
     let before = candidate.base_verdict.tests();
     let now = TestReport::sum(results.iter().map(|result| &result.tests));
+    if before.known() && !now.known() {
+        let why = "the base's tests could be counted, and the branch's can't: its log has no known summary";
+        return row(CheckOutcome::Failed, why.to_owned());
+    }
     if !before.known() || !now.known() {
         let why = "the tests can't be counted: no log in a format that is known";
         return row(CheckOutcome::NotApplicable, why.to_owned());
@@ -369,24 +378,4 @@ fn proof_of_fix(is_bug: bool, fate: &Fate) -> Check {
         (CheckOutcome::Passed, format!("tests added with the fix: {}", fate.added.join(", ")))
     };
     check(Dimension::Qiel, NAME, outcome, vec![finding])
-}
-
-/// A candidate on a red base is refused without running anything.
-pub(super) fn red_base(candidate: &Candidate<'_>) -> Judgement {
-    let red = candidate.base_verdict.red.join("; ");
-    let checks = Dimension::ALL
-        .into_iter()
-        .map(|dimension| {
-            let why = vec![format!("not run: the base is red: {red}")];
-            check(dimension, "base", CheckOutcome::NotRun, why)
-        })
-        .collect();
-    let broken = high("base_red", format!("the base is red: {red}"), Where::nowhere());
-    Judgement {
-        qa: QaSummary::of(checks),
-        governance: GovernanceSummary { violations: vec![broken], ..GovernanceSummary::default() },
-        reason: format!("the base is red: {red}"),
-        digest: String::new(),
-        repairable: false,
-    }
 }

@@ -128,15 +128,13 @@ impl Gate {
         self.runner.base(mirror, commit, run, &policy, cancel).await
     }
 
-    /// Judges a candidate. On a red base nothing is run.
+    /// Judges a candidate. Whether a red base is worked on at all is the caller's decision (a
+    /// repair of the base is); every check must pass all the same.
     pub async fn judge(
         &self,
         candidate: Candidate<'_>,
         cancel: &CancellationToken,
     ) -> Result<Verdict, GateError> {
-        if !candidate.base_verdict.green {
-            return Ok(Verdict::Refused(judge::red_base(&candidate)));
-        }
         self.judge_candidate(&candidate, cancel).await
     }
 

@@ -57,7 +57,16 @@ pub fn judge_result(result: &CommandResult, against: Against<'_>) -> Check {
 fn outcome_of(result: &CommandResult, against: Against<'_>) -> (CheckOutcome, Vec<String>) {
     let command = &result.planned.command;
     if let Some(line) = &result.missing {
+        // A tool that the base had is not one that this machine lacks.
+        let was_there = against
+            .base
+            .and_then(|base| counterpart(result, base))
+            .is_some_and(|base| base.missing.is_none());
         return match &result.planned.source {
+            Source::Detected(_) if was_there => (
+                CheckOutcome::Failed,
+                vec![format!("`{command}` ran on the base, and here it did not: {line}")],
+            ),
             Source::Detected(from) => (
                 CheckOutcome::NotApplicable,
                 vec![format!(
@@ -288,6 +297,9 @@ mod tests {
         assert_eq!(judged(&lint, Some(&[]), "").outcome, CheckOutcome::Failed);
         lint.planned.source = Source::Detected("Cargo.toml".into());
         assert_eq!(judged(&lint, Some(&[]), "").outcome, CheckOutcome::NotApplicable);
+        let mut there = result(CommandKind::Lint, 0, "fine\n");
+        there.planned = lint.planned.clone();
+        assert_eq!(judged(&lint, Some(&[there]), "").outcome, CheckOutcome::Failed);
     }
 
     #[test]

@@ -177,7 +177,7 @@ impl Runner {
         let failed = ended != Ended::Exited(0);
         let not_found = matches!(ended, Ended::Exited(NOT_FOUND));
         let missing = failed
-            .then(|| missing_tool(&text).map(str::to_owned))
+            .then(|| missing_tool(&text, not_found).map(str::to_owned))
             .flatten()
             .or_else(|| not_found.then(|| "the command was not found".to_owned()));
         Ok(CommandResult {

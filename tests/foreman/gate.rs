@@ -338,7 +338,7 @@ async fn zero_tests_and_silence_are_no_proof() {
 }
 
 #[tokio::test]
-async fn a_red_base_says_what_is_red_and_nothing_is_judged_on_it() {
+async fn a_red_base_says_what_is_red_and_only_its_repair_passes() {
     let mut files = shell_repository();
     files[1].1 = "add() { echo 3; }\n";
     let place = Place::new(&files).await;
@@ -348,8 +348,11 @@ async fn a_red_base_says_what_is_red_and_nothing_is_judged_on_it() {
     for words in [place.base.short(), "`sh tests/run.sh`", "`zero`"] {
         assert!(red.contains(words), "{red}");
     }
-    let judgement = place.refused(&base, GOOD).await;
-    assert!(judgement.reason.contains("the base is red") && !judgement.repairable);
+    let judgement = place.refused(&base, &[("README.md", Some("# A\n"))]).await;
+    assert!(judgement.reason.contains("the base is red"), "{}", judgement.reason);
+    let Verdict::Passed(..) = place.judge(&base, &[("add.sh", Some(ADD))]).await else {
+        panic!("a repair of the base passes every check");
+    };
 }
 
 #[tokio::test]

@@ -78,9 +78,10 @@ fn suppressed(change: &Changed, found: &mut Vec<Violation>) {
         None => change.added.clone(),
     };
     for line in surplus(mark, &added, &change.removed) {
+        let written = change.added.iter().find(|other| other.number == line.number).unwrap_or(line);
         found.push(high(
             "error_suppressed",
-            format!("a check is silenced: {}", quote(&line.text)),
+            format!("a check is silenced: {}", quote(&written.text)),
             Where::line(&change.path, line.number),
         ));
     }
@@ -144,6 +145,9 @@ fn settings(change: &Changed, found: &mut Vec<Violation>) {
         return;
     }
     for line in surplus(&LOOSE, &change.added, &change.removed) {
+        if is_benchmark(&change.new, line) {
+            continue;
+        }
         found.push(high(
             "settings_loosened",
             format!("a check's setting is loosened: {}", quote(&line.text)),
@@ -162,6 +166,13 @@ fn settings(change: &Changed, found: &mut Vec<Violation>) {
             Where::file(&change.path),
         ));
     }
+}
+
+/// Benchmarks bring their own harness: nothing is loosened by saying so.
+fn is_benchmark(manifest: &str, line: &Line) -> bool {
+    let before: Vec<&str> = manifest.lines().take(line.number as usize).collect();
+    let table = before.iter().rev().find(|line| line.trim_start().starts_with('['));
+    table.is_some_and(|table| table.trim() == "[[bench]]")
 }
 
 fn is_manifest(name: &str) -> bool {
@@ -252,16 +263,16 @@ fn trivial(change: &Changed, found: &mut Vec<Violation>) {
     }
     let code = code_of(&change.new, language, Strings::Keep);
     let lines: Vec<&str> = code.lines().collect();
+    // An assertion inside a string is data.
+    let blank = code_of(&change.new, language, Strings::Blank);
+    let blank: Vec<&str> = blank.lines().collect();
     let tests = super::cases::test_lines(&change.path, &change.new);
     for line in &change.added {
         let index = line.number as usize - 1;
         let in_test = tests.get(index).copied().unwrap_or(false);
-        if in_test
-            && lines
-                .get(index)
-                .is_some_and(|text| text.contains("ssert") || text.contains("expect("))
-            && lines.get(index).is_some_and(|text| is_trivial(text))
-        {
+        let asserts =
+            blank.get(index).is_some_and(|text| text.contains("ssert") || text.contains("expect("));
+        if in_test && asserts && lines.get(index).is_some_and(|text| is_trivial(text)) {
             found.push(high(
                 "assertions_weakened",
                 format!("an assertion that can't fail: {}", quote(&line.text)),
@@ -307,6 +318,7 @@ mod tests {
             "settings_loosened"
         );
         assert_eq!(kinds("Cargo.toml", "[lib]\n", "[lib]\ntest = false\n"), ["settings_loosened"]);
+        assert!(kinds("Cargo.toml", "", "[[bench]]\nname = \"a\"\nharness = false\n").is_empty());
         assert_eq!(kinds("tsconfig.json", "", "\"strict\": false\n"), ["settings_loosened"]);
         assert_eq!(
             kinds("pyproject.toml", "fail_under = 90\n", "fail_under = 50\n"),

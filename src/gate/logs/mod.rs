@@ -46,15 +46,20 @@ pub fn unreachable_dependency(text: &str) -> Option<&str> {
 static MISSING: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r"error: no such command: `|is not installed for the toolchain|",
-        r"No module named (?:pytest|unittest|mypy|ruff)\b|",
-        r"(?:^|: )(?:command )?not found\s*$|env: .*No such file or directory",
+        r"No module named (?:pytest|unittest|mypy|ruff)\b",
     ))
 });
 
-/// The line that says the tool itself is not on this machine.
+static NOT_FOUND: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?:^|: )(?:command )?not found\s*$|env: .*No such file or directory")
+});
+
+/// The line that says the tool itself is not on this machine. `not_found`: the shell's own exit
+/// code said so; without it a line that ends in "not found" may be about anything.
 #[must_use]
-pub fn missing_tool(text: &str) -> Option<&str> {
-    text.lines().rev().take(40).find(|line| MISSING.is_match(line)).map(str::trim)
+pub fn missing_tool(text: &str, not_found: bool) -> Option<&str> {
+    let says = |line: &&str| MISSING.is_match(line) || (not_found && NOT_FOUND.is_match(line));
+    text.lines().rev().take(40).find(says).map(str::trim)
 }
 
 /// The last lines of a log, for people: at most `lines` and `bytes`.
@@ -85,9 +90,9 @@ mod unit {
 
     #[test]
     fn what_is_missing() {
-        assert!(missing_tool("error: no such command: `clippy`").is_some());
-        assert!(missing_tool("sh: 1: pytest: not found").is_some());
-        assert!(missing_tool("assertion failed: user not found here").is_none());
+        assert!(missing_tool("error: no such command: `clippy`", false).is_some());
+        assert!(missing_tool("sh: 1: pytest: not found", true).is_some());
+        assert!(missing_tool("test user: not found", false).is_none());
         assert!(unreachable_dependency("npm ERR! code ENOTFOUND").is_some());
     }
 

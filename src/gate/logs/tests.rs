@@ -3,6 +3,7 @@
 //! Pure. Each reader looks for its runner's own summary and says nothing where it finds none;
 //! what several readers recognise is added up, because one command may call several runners.
 
+mod java;
 mod javascript;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::pattern;
+use java::{junit, surefire};
 use javascript::{jest, mocha, node, vitest};
 
 /// Names kept of each kind; more would bloat what is stored, and nobody reads them.
@@ -292,45 +294,6 @@ fn tap(text: &str) -> Option<TestReport> {
         found.broken = Some("the TAP plan and its results differ in number".to_owned());
     }
     planned.map(|_| found)
-}
-
-fn surefire(text: &str) -> Option<TestReport> {
-    static TOTAL: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped: (\d+)\s*$")
-    });
-    static BAD: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\[ERROR\]\s+([A-Z]\w*[.#]\w+)[:( ]"));
-    let total = text.lines().filter_map(|line| TOTAL.captures(line)).next_back()?;
-    let mut found = report("surefire");
-    found.failed = number(&total, 2) + number(&total, 3);
-    found.skipped = number(&total, 4);
-    found.passed = number(&total, 1).saturating_sub(found.failed + found.skipped);
-    found.failing =
-        text.lines().filter_map(|line| BAD.captures(line)).map(|bad| bad[1].to_owned()).collect();
-    Some(found)
-}
-
-fn junit(text: &str) -> Option<TestReport> {
-    static SUITE: LazyLock<Regex> = LazyLock::new(|| pattern(r"<testsuite\b[^>]*>"));
-    static FIELD: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r#"\b(tests|failures|errors|skipped|disabled)="(\d+)""#));
-    static BAD: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r#"<testcase\b[^>]*?\bname="([^"]*)"[^>]*[^/]>\s*<(?:failure|error)\b"#)
-    });
-    let mut found = report("junit");
-    let (mut seen, mut tests) = (false, 0);
-    for suite in SUITE.find_iter(text) {
-        seen = true;
-        for field in FIELD.captures_iter(suite.as_str()) {
-            match &field[1] {
-                "tests" => tests += number(&field, 2),
-                "failures" | "errors" => found.failed += number(&field, 2),
-                _ => found.skipped += number(&field, 2),
-            }
-        }
-    }
-    found.passed = tests.saturating_sub(found.failed + found.skipped);
-    found.failing = BAD.captures_iter(text).map(|bad| bad[1].to_owned()).collect();
-    seen.then_some(found)
 }
 
 #[cfg(test)]

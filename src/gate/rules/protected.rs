@@ -28,7 +28,7 @@ const BUILT_IN: &[&str] = &[
     "CODEOWNERS",
     "GOVERNANCE.md",
     "/docs/governance/**",
-    "/governance/**",
+    "/governance/**/*.md",
     "/.cargo/**",
 ];
 

@@ -31,7 +31,10 @@ static KINDS: LazyLock<Vec<(&'static str, Regex)>> = LazyLock::new(|| {
         ("a PyPI token", r"\bpypi-[A-Za-z0-9_-]{50,}"),
         ("a JSON web token", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
         ("a private key", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"),
-        ("a password in a URL", r"\b[a-z][a-z0-9+.-]*://[^/\s:@{}$<>]+:[^/\s:@{}$<>]{6,}@[\w.-]+"),
+        (
+            "a password in a URL",
+            r"\b[a-z][a-z0-9+.-]*://[^/\s:@{}$<>]+:[^/\s:@{}$<>]{6,}@(?:[\w-]+\.)+[a-z]{2,}",
+        ),
     ]
     .into_iter()
     .map(|(kind, text)| (kind, pattern(text)))
@@ -51,7 +54,12 @@ pub fn secret_in(line: &str, known: &Redactor) -> Option<&'static str> {
     if known.finds(line) {
         return Some("one of Foreman's own secrets");
     }
-    if let Some((kind, _)) = KINDS.iter().find(|(_, regex)| regex.is_match(line)) {
+    // Hosts that nobody can own stand in examples and tests.
+    let nobody = [".example", "@example.", ".invalid", ".test", "localhost", ".example."];
+    let kind = KINDS.iter().find(|(_, regex)| regex.is_match(line)).map(|(kind, _)| *kind);
+    if let Some(kind) = kind
+        && !(kind == "a password in a URL" && nobody.iter().any(|host| line.contains(host)))
+    {
         return Some(kind);
     }
     ASSIGNED
@@ -135,7 +143,7 @@ mod tests {
             ),
             ("password = 'h7Gk29sLqPzX41'".to_owned(), "a hard-coded secret of high entropy"),
             ("\"token\": \"q9W8e7R6t5Y4u3\"".to_owned(), "a hard-coded secret of high entropy"),
-            ("postgres://me:hunter22@db.example".to_owned(), "a password in a URL"),
+            ("postgres://me:hunter22@db.acme.com".to_owned(), "a password in a URL"),
         ];
         for (line, wanted) in cases {
             assert_eq!(kind(&line), Some(wanted), "{line}");
@@ -152,6 +160,8 @@ mod tests {
             "https://example.org/a@b",
             "risk-assessment-of-the-whole-thing",
             "postgres://user:${PASSWORD}@host",
+            "postgres://user:password@localhost/db",
+            "postgres://user:password@db.example.org/x",
         ] {
             assert_eq!(kind(line), None, "{line}");
         }

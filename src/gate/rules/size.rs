@@ -77,7 +77,7 @@ fn kind_of_file(change: &Changed, found: &mut Vec<Violation>) {
             format!("{} is a binary of {} bytes", change.path, change.size),
             at(),
         ));
-    } else if !change.binary && change.size > LARGEST_TEXT {
+    } else if !change.binary && change.size > LARGEST_TEXT && !is_lock(change.name()) {
         found.push(violation(
             "too_large",
             Severity::Medium,
