@@ -2,7 +2,7 @@
 //! something failed; its cause travels in the response's extensions to be logged once.
 
 use axum::Json;
-use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -144,6 +144,10 @@ impl IntoResponse for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             let value = HeaderValue::from_static("Bearer realm=\"foreman\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, value);
+        }
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            // The body is left unread, so the connection cannot carry another request.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
