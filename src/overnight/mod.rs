@@ -5,8 +5,10 @@
 
 mod build;
 mod describe;
+mod ending;
 mod issue;
 mod judge;
+mod lanes;
 mod night;
 mod planning;
 mod publish;

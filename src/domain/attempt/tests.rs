@@ -45,8 +45,7 @@ fn run(events: Vec<Event>, rules: Rules) -> (State, Vec<Effect>) {
 #[test]
 fn a_good_change_is_published_in_order() {
     let pull = PullRef { number: 1, url: "u".into() };
-    let events =
-        vec![built(), passed(), Event::Pushed, Event::PullOpened(pull), Event::Commented];
+    let events = vec![built(), passed(), Event::Pushed, Event::PullOpened(pull), Event::Commented];
     let (_, effects) = run(events, RULES);
     let expected = [Effect::Judge, Effect::Push, Effect::OpenPull, Effect::Comment];
     assert_eq!(effects[..4], expected);
@@ -77,10 +76,7 @@ fn without_healing_the_first_refusal_is_the_last() {
     let rules = Rules { auto_heal: false, ..RULES };
     let (end, effects) = run(vec![built(), refusal()], rules);
     assert_eq!(effects[1], Effect::Comment);
-    assert!(matches!(
-        step(end, Event::Commented, rules).1,
-        Effect::End(Outcome::Failed { .. })
-    ));
+    assert!(matches!(step(end, Event::Commented, rules).1, Effect::End(Outcome::Failed { .. })));
 }
 
 #[test]

@@ -1,0 +1,88 @@
+//! Handing out issues: what is ready goes to a free lane, what can never become ready ends with its
+//! reason. Owns who is worked on when, never how.
+
+use std::collections::BTreeSet;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::ending::skip_all;
+use super::issue::{self, IssueEnd};
+use super::judge::BaseJudge;
+use super::night::{Context, EngineError};
+use crate::domain::ids::IssueNumber;
+use crate::domain::plan::{ReasonCode, Skip};
+use crate::git::Mirror;
+use crate::sequencing;
+
+/// Hands out what is ready, as many at once as there are lanes. Says why it had to stop early.
+pub(super) async fn work(
+    context: &Context<'_>,
+    mirror: &Mirror,
+    bases: &BaseJudge<'_>,
+) -> Result<Option<String>, EngineError> {
+    let lanes = usize::try_from(context.request.config.lanes).unwrap_or(1).max(1);
+    let mut working = FuturesUnordered::new();
+    let mut busy = BTreeSet::new();
+    let mut waiting: Vec<IssueNumber> = context.board().interrupted();
+    let mut halt: Option<String> = None;
+    loop {
+        if halt.is_none() && !context.stop.is_cancelled() {
+            settle_hopeless(context, &busy).await?;
+            let ready = ready_now(context);
+            waiting.retain(|number| !busy.contains(number));
+            waiting.extend(ready.into_iter().filter(|it| !busy.contains(it)));
+            waiting.dedup();
+            for number in waiting.drain(..) {
+                if busy.len() < lanes && busy.insert(number) {
+                    working.push(async move {
+                        (number, issue::work(context, mirror, bases, number).await)
+                    });
+                }
+            }
+        }
+        let Some((number, end)) = working.next().await else { break };
+        busy.remove(&number);
+        match end? {
+            IssueEnd::Done => {}
+            IssueEnd::Budget(why) => halt = halt.or(Some(why)),
+            IssueEnd::Interrupted => {}
+        }
+    }
+    if context.stop.is_cancelled() {
+        return Err(EngineError::Interrupted);
+    }
+    if let Some(why) = &halt {
+        let rest = context.board().unfinished();
+        skip_all(context, rest, &Skip::new(ReasonCode::Budget, why.clone())).await?;
+    }
+    Ok(halt)
+}
+
+fn ready_now(context: &Context<'_>) -> Vec<IssueNumber> {
+    let board = context.board();
+    let config = &context.request.config;
+    sequencing::next_ready(
+        &board.plan,
+        &board.progress(),
+        config.dependency_mode,
+        &config.sequence_order,
+    )
+}
+
+/// Ends the rows of those that can never become ready any more, with the reason.
+async fn settle_hopeless(
+    context: &Context<'_>,
+    busy: &BTreeSet<IssueNumber>,
+) -> Result<(), EngineError> {
+    let hopeless = {
+        let board = context.board();
+        let mode = context.request.config.dependency_mode;
+        sequencing::never_ready(&board.plan, &board.progress(), mode)
+    };
+    for (number, skip) in hopeless {
+        if !busy.contains(&number) {
+            skip_all(context, [number], &skip).await?;
+        }
+    }
+    Ok(())
+}
