@@ -341,3 +341,13 @@ pub(super) async fn open_mirror(
     let token = parts.github.token_for_git(repo).await?;
     Ok(parts.git.mirror(repo, &repository.clone_url, token, CancellationToken::new()).await?)
 }
+
+/// The same mirror with a token that still lives: those of a GitHub App end within the hour.
+pub(super) async fn with_live_token(
+    parts: &Parts,
+    repo: &RepoName,
+    mirror: &Mirror,
+) -> Result<Mirror, PlanError> {
+    let token = parts.github.token_for_git(repo).await?;
+    Ok(mirror.clone().with_token(token)?)
+}
