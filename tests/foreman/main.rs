@@ -2,6 +2,7 @@
 
 mod architecture;
 mod builders;
+mod docs;
 mod gate;
 mod git;
 mod github;
