@@ -12,6 +12,9 @@ use super::tier::ModelTier;
 /// How often a round may start again after the process died in the middle of it.
 pub const MAX_RESTARTS: u32 = 2;
 
+/// How often a tree may be judged again because its base moved under it.
+pub const MAX_REJUDGED: u32 = 5;
+
 /// Where an attempt stands. Stored with every transition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -20,6 +23,12 @@ pub struct State {
     pub round: u32,
     /// Times this round began again after a crash.
     pub restarts: u32,
+    /// Times the tree was judged again because the evidence no longer held.
+    #[serde(default)]
+    pub rejudged: u32,
+    /// Stopped in good order in mid-round: beginning again is no crash.
+    #[serde(default)]
+    pub paused: bool,
     pub repaired: bool,
     pub climbed: bool,
     /// The tier this round starts at.
@@ -148,6 +157,8 @@ pub enum Event {
         message: String,
     },
     Commented,
+    /// What the builder left cannot be found any more (a mirror that is gone).
+    WorkLost,
     /// The process died; this is the first thing after the restart.
     Restarted,
 }
@@ -193,6 +204,8 @@ impl State {
             phase: Phase::Building,
             round: 0,
             restarts: 0,
+            rejudged: 0,
+            paused: false,
             repaired: false,
             climbed: false,
             tier,
@@ -334,9 +347,15 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
             }
         }
         Event::Pushed => state.in_phase(Phase::OpeningPull, Effect::OpenPull),
+        Event::WorkLost => build_again(state, rules),
         Event::JudgeAgain => {
             state.candidate = None;
             state.evidence = None;
+            state.rejudged += 1;
+            if state.rejudged > MAX_REJUDGED {
+                let reason = format!("the base kept moving: judged {} times", state.rejudged);
+                return state.failed(rules, ReasonCode::BaseMoved, reason);
+            }
             state.in_phase(Phase::Gating, Effect::Judge)
         }
         Event::BranchTaken { reason } => state.failed(rules, ReasonCode::BranchTaken, reason),
@@ -350,20 +369,24 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
     }
 }
 
+/// The round begins again, a bounded number of times.
+fn build_again(mut state: State, rules: Rules) -> (State, Effect) {
+    state.restarts += 1;
+    if state.restarts > MAX_RESTARTS {
+        let reason = format!("building this issue was cut off {} times", state.restarts);
+        return state.failed(rules, ReasonCode::Internal, reason);
+    }
+    state.in_phase(Phase::Building, Effect::Build)
+}
+
 /// What to do after a crash, from the phase that was stored. Everything here looks before it acts.
 fn restarted(mut state: State, rules: Rules) -> (State, Effect) {
     match state.phase {
-        Phase::Building => {
-            state.restarts += 1;
-            if state.restarts > MAX_RESTARTS {
-                let reason = format!(
-                    "the process died {} times while this issue was being built",
-                    state.restarts
-                );
-                return state.failed(rules, ReasonCode::Internal, reason);
-            }
+        Phase::Building if state.paused => {
+            state.paused = false;
             (state, Effect::Build)
         }
+        Phase::Building => build_again(state, rules),
         Phase::Gating => (state, Effect::Judge),
         Phase::Pushing => (state, Effect::Push),
         Phase::OpeningPull => (state, Effect::OpenPull),

@@ -14,6 +14,11 @@ use super::error::GitError;
 use super::{Git, MirrorLock, checkout, paths};
 use crate::domain::ids::{CommitId, RepoName};
 
+/// How often something is read from the remote before its failure counts.
+const READ_TRIES: u32 = 4;
+/// The pause before the second try; it doubles.
+const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// Where indexes and the like are made; cleared when a process first opens the mirror.
 const SCRATCH: &str = "foreman-tmp";
 
@@ -134,6 +139,10 @@ impl Mirror {
     }
 
     async fn fetch_locked(&self) -> Result<(), GitError> {
+        patiently(&self.cancel, || self.fetch_once()).await
+    }
+
+    async fn fetch_once(&self) -> Result<(), GitError> {
         self.remote("fetch")
             .args(["--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head"])
             .args(["--no-auto-maintenance", "--no-recurse-submodules", "--end-of-options"])
@@ -153,6 +162,10 @@ impl Mirror {
     /// The branch's tip on the remote, now.
     pub async fn remote_tip(&self, branch: &str) -> Result<Option<CommitId>, GitError> {
         paths::check_ref(branch)?;
+        patiently(&self.cancel, || self.ask_remote_tip(branch)).await
+    }
+
+    async fn ask_remote_tip(&self, branch: &str) -> Result<Option<CommitId>, GitError> {
         let wanted = format!("refs/heads/{branch}");
         let listed = self
             .remote("ls-remote")
@@ -271,6 +284,28 @@ pub(super) fn parse_id<T: std::str::FromStr>(
 ) -> Result<T, GitError> {
     let unreadable = |_| GitError::Unreadable { verb, output: text.to_owned() };
     text.trim().parse::<T>().map_err(|_| ()).map_err(unreadable)
+}
+
+/// Asks again where a failure may pass by itself. For reading alone: a push looks before it repeats.
+async fn patiently<T, F>(
+    cancel: &CancellationToken,
+    mut ask: impl FnMut() -> F,
+) -> Result<T, GitError>
+where
+    F: Future<Output = Result<T, GitError>>,
+{
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..READ_TRIES {
+        match ask().await {
+            Err(error) if error.is_transient() && !cancel.is_cancelled() => {
+                tracing::warn!(%error, "git failed, trying again");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            answer => return answer,
+        }
+    }
+    ask().await
 }
 
 /// The URL as git gets it, and the origin that gets the token.

@@ -6,7 +6,7 @@ use crate::builders::{BuildOutcome, Task};
 use crate::domain::attempt::{Admission, CLIMB_TO, Event, State};
 use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::{CommitId, EscalationId};
-use crate::domain::plan::ReasonCode;
+use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::tier::ModelTier;
 use crate::escalation::EscalationReason;
 use crate::git::{self, GitError};
@@ -76,7 +76,7 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         BuildOutcome::Failed { code, message, stuck } => {
             Came::Event(Event::BuildFailed { code, message, stuck })
         }
-        BuildOutcome::Budget { message } => Came::Budget(message),
+        BuildOutcome::Budget { message } => Came::Halt(Skip::new(ReasonCode::Budget, message)),
         BuildOutcome::Cancelled => Came::Interrupted,
     }))
 }

@@ -10,6 +10,19 @@ use crate::domain::run::{IssueResult, IssueStatus, RunStatus};
 use crate::gate::BaseVerdict;
 use crate::gate::rules::secrets::without_secrets;
 
+/// The event of a row that ended without an attempt, or before it could.
+pub(super) fn ended_row(run: &RunId, row: &IssueResult) -> NewEvent {
+    if row.status == IssueStatus::Skipped {
+        return skipped(run, row);
+    }
+    let reason = row.reason.as_deref().unwrap_or("no reason given");
+    NewEvent::new(EventType::IssueExecutionFailed, format!("{} failed: {reason}", row.issue_number))
+        .severity(Severity::Medium)
+        .run(run)
+        .issue(row.issue_number)
+        .with("reasonCode", json!(row.reason_code))
+}
+
 pub(super) fn skipped(run: &RunId, row: &IssueResult) -> NewEvent {
     let reason = row.reason.as_deref().unwrap_or("no reason given");
     let text = format!("{} `{}` skipped: {reason}", row.issue_number, row.title);
@@ -102,6 +115,10 @@ pub(super) fn transition(worker: &Worker<'_>, event: &Event) -> Vec<NewEvent> {
         Event::Commented => {
             vec![worker.event(EventType::IssueCommented, format!("Reported on {number}"))]
         }
+        Event::WorkLost => vec![worker.event(
+            EventType::BuildFinished,
+            format!("What was built for {number} is gone from the mirror; it is built again"),
+        )],
         Event::Restarted => Vec::new(),
     }
 }

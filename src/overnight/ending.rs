@@ -114,6 +114,8 @@ pub(super) async fn finish(context: &Context<'_>, ended: Ended) -> Result<(), En
 /// The night cannot go on: its open rows and itself end with the reason.
 pub(super) async fn end_on(parts: &Parts, fence: &Fence, why: &str) -> Result<(), EngineError> {
     let Some(run) = parts.store.run(&fence.run).await? else { return Ok(()) };
+    // Calls nobody will hear of any more must not look as if they were still under way.
+    parts.store.recover_calls(fence).await?;
     let skip = Skip::new(ReasonCode::Internal, why);
     let mut changes = end_open_rows(&fence.run, run.issue_results, &skip);
     let text = format!("Night for {}/{} failed: {why}", run.owner, run.repo);
@@ -134,8 +136,14 @@ fn end_open_rows(run: &RunId, rows: Vec<IssueResult>, skip: &Skip) -> Vec<Change
         if row.status.is_final() {
             continue;
         }
-        mark_skipped(&mut row, skip);
-        changes.push(Change::Event(describe::skipped(run, &row)));
+        // Its pull request is there: only the comment is missing.
+        if row.pr_url.is_some() {
+            row.status = IssueStatus::Success;
+            row.step = None;
+        } else {
+            mark_skipped(&mut row, skip);
+            changes.push(Change::Event(describe::skipped(run, &row)));
+        }
         changes.push(Change::IssueRow(row));
     }
     changes
@@ -169,6 +177,7 @@ pub(super) async fn failed(
 /// A person ended the night: rows that were not finished say so.
 pub(super) async fn cancelled(parts: &Parts, fence: &Fence) -> Result<(), EngineError> {
     let Some(run) = parts.store.run(&fence.run).await? else { return Ok(()) };
+    parts.store.recover_calls(fence).await?;
     let skip = Skip::new(ReasonCode::Cancelled, "the night was cancelled");
     let mut changes = end_open_rows(&fence.run, run.issue_results, &skip);
     let text = format!("Night for {}/{} cancelled", run.owner, run.repo);

@@ -11,9 +11,10 @@ use super::build::{self, Built};
 use super::describe;
 use super::judge::{self, BaseJudge};
 use super::night::{Context, EngineError};
+use super::planning;
 use super::publish;
-use super::rows::mark_skipped;
-use super::stand;
+use super::rows::{mark_failed, mark_skipped};
+use super::stand::{self, Choice};
 use crate::domain::attempt::{self, CLIMB_TO, Effect, Event, Outcome, Phase, Rules, State};
 use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::ids::{AttemptId, IssueNumber, branch_for};
@@ -31,8 +32,8 @@ use crate::store::{AttemptStatus, Change};
 pub(super) enum IssueEnd {
     /// Its row is final.
     Done,
-    /// A ceiling was reached: the night ends.
-    Budget(String),
+    /// A ceiling was reached, or the base turned red: the night ends for this reason.
+    Halt(Skip),
     /// Stopped on request; nothing was written, the attempt is resumed.
     Interrupted,
 }
@@ -42,7 +43,8 @@ pub(super) enum Came {
     Event(Event),
     /// The gate's word, for the row, with the event that follows from it.
     Judged(Box<Judgement>, Event),
-    Budget(String),
+    /// The night ends for this reason.
+    Halt(Skip),
     Interrupted,
 }
 
@@ -67,6 +69,13 @@ pub(super) struct IssueCost {
     pub tiers: Vec<ModelTier>,
 }
 
+/// An issue about to be worked on, or why it is not.
+enum Start<'a> {
+    Worker(Box<Worker<'a>>, Effect, bool),
+    Skip(Skip),
+    Halt(Skip),
+}
+
 /// Works an issue from where it stands to its end.
 pub(super) async fn work(
     context: &Context<'_>,
@@ -74,70 +83,92 @@ pub(super) async fn work(
     bases: &BaseJudge<'_>,
     number: IssueNumber,
 ) -> Result<IssueEnd, EngineError> {
+    let Some(row) = context.board().row(number).cloned() else { return Ok(IssueEnd::Done) };
+    let mut worker = match start(context, mirror, bases, row.clone()).await {
+        Ok(Start::Worker(worker, effect, resumed)) => {
+            let mut worker = *worker;
+            worker.announce(resumed).await?;
+            context.parts.failpoints.hit("issue.started");
+            match worker.run(effect).await {
+                Ok(end) => return worker.leave(end).await,
+                Err(error) if context.leaves_open(&error) => return Err(error),
+                Err(error) => worker.fail(&error).await?,
+            }
+            worker
+        }
+        Ok(Start::Skip(skip)) => {
+            end_row(context, row, |row| mark_skipped(row, &skip)).await?;
+            return Ok(IssueEnd::Done);
+        }
+        Ok(Start::Halt(skip)) => return Ok(IssueEnd::Halt(skip)),
+        Err(error) if context.leaves_open(&error) => return Err(error),
+        Err(error) => {
+            let reason = could_not(&error);
+            end_row(context, row, |row| mark_failed(row, ReasonCode::Internal, &reason)).await?;
+            return Ok(IssueEnd::Done);
+        }
+    };
+    worker.leave(IssueEnd::Done).await
+}
+
+fn could_not(error: &EngineError) -> String {
+    format!("Foreman could not go on: {error}")
+}
+
+/// Ends the row of an issue that has no attempt.
+async fn end_row(
+    context: &Context<'_>,
+    mut row: IssueResult,
+    mark: impl FnOnce(&mut IssueResult),
+) -> Result<(), EngineError> {
+    mark(&mut row);
+    let event = describe::ended_row(&context.fence.run, &row);
+    context.commit(vec![Change::IssueRow(row.clone()), Change::Event(event)]).await?;
+    context.board().put(row);
+    Ok(())
+}
+
+/// Finds the attempt that was interrupted, or begins one.
+async fn start<'a>(
+    context: &'a Context<'a>,
+    mirror: &'a Mirror,
+    bases: &'a BaseJudge<'a>,
+    row: IssueResult,
+) -> Result<Start<'a>, EngineError> {
+    let number = row.issue_number;
     let found = {
         let board = context.board();
-        (board.plan.get(number).cloned(), board.issue(number).cloned(), board.row(number).cloned())
+        (board.plan.get(number).cloned(), board.issue(number).cloned())
     };
-    let (Some(planned), Some(issue), Some(mut row)) = found else { return Ok(IssueEnd::Done) };
+    let (Some(planned), Some(issue)) = found else {
+        let reason = "it is no longer in the stored plan";
+        return Ok(Start::Skip(Skip::new(ReasonCode::Internal, reason)));
+    };
     let stored = context.parts.store.attempt(&context.fence.run, number).await?;
-    let resumed = stored.filter(|attempt| attempt.status == AttemptStatus::Open);
-    let (attempt, state) = match resumed {
-        Some(stored) => {
-            let state = serde_json::from_value(stored.state).map_err(|error| {
-                let run = context.fence.run.clone();
-                EngineError::Stored { what: "attempt", run, why: error.to_string() }
-            })?;
-            (stored.id, Some(state))
-        }
-        None => (AttemptId::fresh(), None),
-    };
-    let (state, effect, resumed) = match state {
-        Some(state) => {
-            let (state, effect) = attempt::step(state, Event::Restarted, rules(context));
-            (state, effect, true)
-        }
-        None => match stand::choose(context, mirror, bases, number).await? {
-            Ok(stand) => {
-                (State::new(first_tier(context, &planned, &issue), stand), Effect::Build, false)
+    let (attempt, state, effect, resumed) =
+        match stored.filter(|attempt| attempt.status == AttemptStatus::Open) {
+            Some(stored) => {
+                let state = serde_json::from_value(stored.state).map_err(|error| {
+                    let run = context.fence.run.clone();
+                    EngineError::Stored { what: "attempt", run, why: error.to_string() }
+                })?;
+                let (state, effect) = attempt::step(state, Event::Restarted, rules(context));
+                (stored.id, state, effect, true)
             }
-            Err(skip) => {
-                mark_skipped(&mut row, &skip);
-                let event = describe::skipped(&context.fence.run, &row);
-                context.commit(vec![Change::IssueRow(row.clone()), Change::Event(event)]).await?;
-                context.board().put(row);
-                return Ok(IssueEnd::Done);
-            }
-        },
-    };
+            None => match stand::choose(context, mirror, bases, number).await? {
+                Choice::On(stand) => {
+                    let state = State::new(first_tier(context, &planned, &issue), stand);
+                    (AttemptId::fresh(), state, Effect::Build, false)
+                }
+                Choice::Skip(skip) => return Ok(Start::Skip(skip)),
+                Choice::Halt(skip) => return Ok(Start::Halt(skip)),
+            },
+        };
     let before = row.execution_time;
-    let mut worker = Worker {
-        context,
-        mirror,
-        bases,
-        planned,
-        issue,
-        attempt,
-        state,
-        row,
-        begun: Instant::now(),
-        before,
-    };
-    worker.announce(resumed).await?;
-    context.parts.failpoints.hit("issue.started");
-    let end = match worker.run(effect).await {
-        // The store's faults and interruptions end nothing: the attempt is taken up again.
-        Err(error @ (EngineError::Store(_) | EngineError::Interrupted)) => return Err(error),
-        Err(error) => {
-            let reason = format!("Foreman could not go on: {error}");
-            worker.end(&Outcome::Failed { code: ReasonCode::Internal, reason }).await?;
-            Ok(IssueEnd::Done)
-        }
-        Ok(end) => Ok(end),
-    };
-    if let Ok(IssueEnd::Done | IssueEnd::Budget(_)) = &end {
-        git::remove_workspace(&context.parts.settings.work_dir(&worker.attempt)).await.ok();
-    }
-    end
+    let begun = Instant::now();
+    let worker =
+        Worker { context, mirror, bases, planned, issue, attempt, state, row, begun, before };
+    Ok(Start::Worker(Box::new(worker), effect, resumed))
 }
 
 pub(super) fn rules(context: &Context<'_>) -> Rules {
@@ -216,7 +247,7 @@ impl Worker<'_> {
         let mut effect = first;
         loop {
             if self.context.stop.is_cancelled() {
-                return Ok(IssueEnd::Interrupted);
+                return self.pause().await;
             }
             let came = match &effect {
                 Effect::Build => match build::round(self).await? {
@@ -240,11 +271,11 @@ impl Worker<'_> {
                     self.row.governance_results = Some(judgement.governance.clone());
                     event
                 }
-                Came::Budget(why) => {
-                    self.end_for_budget(&why).await?;
-                    return Ok(IssueEnd::Budget(why));
+                Came::Halt(skip) => {
+                    self.end_halting(&skip).await?;
+                    return Ok(IssueEnd::Halt(skip));
                 }
-                Came::Interrupted => return Ok(IssueEnd::Interrupted),
+                Came::Interrupted => return self.pause().await,
             };
             let said = describe::transition(self, &event);
             let (state, next) = attempt::step(self.state.clone(), event, rules(self.context));
@@ -323,10 +354,7 @@ impl Worker<'_> {
                     .with("tree", json!(self.row.tree_sha))
             }
             Outcome::Failed { code, reason } => {
-                self.row.status = IssueStatus::Failed;
-                self.row.reason = Some(reason.clone());
-                self.row.reason_code = Some(*code);
-                self.row.error_message = Some(reason.clone());
+                mark_failed(&mut self.row, *code, reason);
                 if self.state.candidate.is_none() {
                     self.row.head_sha = None;
                 }
@@ -348,21 +376,57 @@ impl Worker<'_> {
         Ok(())
     }
 
-    async fn end_for_budget(&mut self, why: &str) -> Result<(), EngineError> {
+    async fn end_halting(&mut self, skip: &Skip) -> Result<(), EngineError> {
         self.refresh_row();
-        mark_skipped(&mut self.row, &Skip::new(ReasonCode::Budget, why));
+        mark_skipped(&mut self.row, skip);
         self.state.phase = Phase::Ended;
-        let event = self.event(EventType::BudgetExhausted, why).severity(Severity::High);
-        let skipped = describe::skipped(&self.context.fence.run, &self.row);
-        self.context
-            .commit(vec![
-                self.attempt_change(true),
-                Change::IssueRow(self.row.clone()),
-                Change::Event(event),
-                Change::Event(skipped),
-            ])
-            .await?;
+        let mut changes = vec![self.attempt_change(true), Change::IssueRow(self.row.clone())];
+        if skip.code == ReasonCode::Budget {
+            let event = self.event(EventType::BudgetExhausted, skip.reason.as_str());
+            changes.push(Change::Event(event.severity(Severity::High)));
+        }
+        changes.push(Change::Event(describe::ended_row(&self.context.fence.run, &self.row)));
+        self.context.commit(changes).await?;
         self.context.board().put(self.row.clone());
         Ok(())
+    }
+
+    /// What broke ends the attempt, with its reason.
+    async fn fail(&mut self, error: &EngineError) -> Result<(), EngineError> {
+        let reason = could_not(error);
+        self.end(&Outcome::Failed { code: ReasonCode::Internal, reason }).await
+    }
+
+    /// Stopped in good order: what begins again at the next start is not counted as a crash.
+    async fn pause(&mut self) -> Result<IssueEnd, EngineError> {
+        if self.state.phase == Phase::Building && !self.state.paused {
+            self.state.paused = true;
+            self.commit_transition(Vec::new()).await?;
+        }
+        Ok(IssueEnd::Interrupted)
+    }
+
+    /// The workspaces of an attempt that ended go.
+    async fn leave(&mut self, end: IssueEnd) -> Result<IssueEnd, EngineError> {
+        match end {
+            IssueEnd::Done | IssueEnd::Halt(_) => {
+                let dir = self.context.parts.settings.work_dir(&self.attempt);
+                if let Err(error) = git::remove_workspace(&dir).await {
+                    tracing::warn!(%error, "the workspace {} is left", dir.display());
+                }
+            }
+            IssueEnd::Interrupted => {}
+        }
+        Ok(end)
+    }
+
+    /// The mirror with a token that still lives: a round may take longer than one of an App does.
+    pub async fn live_mirror(&self) -> Mirror {
+        let repo = &self.context.request.repo;
+        let live = planning::with_live_token(self.context.parts, repo, self.mirror).await;
+        live.unwrap_or_else(|error| {
+            tracing::warn!(%error, "no fresh token for git, going on with the last one");
+            self.mirror.clone()
+        })
     }
 }

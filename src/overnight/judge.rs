@@ -12,6 +12,7 @@ use super::planning::has_label;
 use crate::domain::attempt::{self, Event};
 use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::{CommitId, TreeId};
+use crate::domain::plan::{ReasonCode, Skip};
 use crate::gate::{self, BaseVerdict, Verdict};
 use crate::git::{Merge, Mirror};
 use crate::store::Change;
@@ -30,8 +31,7 @@ impl<'a> BaseJudge<'a> {
 
     /// Whether this night goes on although its base is red: only repairs are left on the board then.
     pub fn may_be_red(&self) -> bool {
-        let board = self.context.board();
-        board.notes.bases.values().any(|verdict| !verdict.green)
+        self.context.board().notes.repair_only
     }
 
     pub async fn verdict(&self, commit: &CommitId) -> Result<Arc<BaseVerdict>, EngineError> {
@@ -68,15 +68,11 @@ impl<'a> BaseJudge<'a> {
 
 /// Judges what the last round left, merged with the base as it stands now.
 pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
-    let mirror = worker.mirror;
+    let mirror = &worker.live_mirror().await;
     let name = attempt::State::work_ref(&worker.attempt, worker.state.round);
     let Some(work) = mirror.read_ref(&name).await?.and_then(|id| id.parse::<CommitId>().ok())
     else {
-        return Ok(Came::Event(Event::BuildFailed {
-            code: crate::domain::plan::ReasonCode::Internal,
-            message: "what the builder left is gone from the mirror".to_owned(),
-            stuck: false,
-        }));
+        return Ok(Came::Event(Event::WorkLost));
     };
     mirror.fetch().await?;
     let built_on = worker.state.stand.base.clone();
@@ -96,8 +92,7 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     let base_verdict = worker.bases.verdict(&tip).await?;
     if !base_verdict.green && !worker.bases.may_be_red() {
         let reason = describe::red_base(&worker.state.stand.base_branch, &tip, &base_verdict);
-        let digest = reason.clone();
-        return Ok(Came::Event(Event::Refused { reason, digest, repairable: false }));
+        return Ok(Came::Halt(Skip::new(ReasonCode::BaseRed, reason)));
     }
     worker.context.parts.failpoints.hit("gate.before");
     let judging = worker.context.parts.gate.judge(

@@ -11,7 +11,7 @@ use super::judge::BaseJudge;
 use super::night::{Context, EngineError};
 use super::planning;
 use crate::domain::ids::IssueNumber;
-use crate::domain::plan::{ReasonCode, Skip};
+use crate::domain::plan::Skip;
 use crate::git::Mirror;
 use crate::sequencing;
 
@@ -26,9 +26,14 @@ pub(super) async fn work(
     let mut busy = BTreeSet::new();
     // Those somebody was at when the process died go first.
     let mut resumed: VecDeque<IssueNumber> = context.board().interrupted().into();
-    let mut halt: Option<String> = None;
+    let mut halt: Option<Skip> = None;
+    let mut broken: Option<EngineError> = None;
     loop {
-        while halt.is_none() && !context.stop.is_cancelled() && busy.len() < lanes {
+        while halt.is_none()
+            && broken.is_none()
+            && !context.stop.is_cancelled()
+            && busy.len() < lanes
+        {
             settle_hopeless(context, &busy).await?;
             let next = resumed
                 .pop_front()
@@ -44,20 +49,24 @@ pub(super) async fn work(
         }
         let Some((number, end)) = working.next().await else { break };
         busy.remove(&number);
-        match end? {
-            IssueEnd::Done => {}
-            IssueEnd::Budget(why) => halt = halt.or(Some(why)),
-            IssueEnd::Interrupted => {}
+        match end {
+            Ok(IssueEnd::Done | IssueEnd::Interrupted) => {}
+            Ok(IssueEnd::Halt(skip)) => halt = halt.or(Some(skip)),
+            // The other lanes finish what they are at: nothing is cut off in the middle.
+            Err(error) => broken = broken.or(Some(error)),
         }
+    }
+    if let Some(error) = broken {
+        return Err(error);
     }
     if context.stop.is_cancelled() {
         return Err(EngineError::Interrupted);
     }
-    if let Some(why) = &halt {
+    if let Some(skip) = &halt {
         let rest = context.board().unfinished();
-        skip_all(context, rest, &Skip::new(ReasonCode::Budget, why.clone())).await?;
+        skip_all(context, rest, skip).await?;
     }
-    Ok(halt)
+    Ok(halt.map(|skip| skip.reason))
 }
 
 fn ready_now(context: &Context<'_>) -> Vec<IssueNumber> {

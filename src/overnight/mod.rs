@@ -37,6 +37,9 @@ pub use settings::{Parts, Settings};
 /// How often we look whether a waited-for run has ended, besides being told.
 const WAIT_POLL: Duration = Duration::from_millis(500);
 
+/// Passing faults (GitHub out of reach) a night survives: some five minutes of them.
+const MOST_FAULTS: u32 = 20;
+
 /// Why a night was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -62,6 +65,8 @@ struct Inner {
     parts: Parts,
     /// The nights this process works on, each with what stops it.
     active: Mutex<HashMap<RunId, CancellationToken>>,
+    /// How often each night was taken up in vain.
+    faults: Mutex<HashMap<RunId, u32>>,
     tracker: TaskTracker,
     stopping: CancellationToken,
 }
@@ -72,6 +77,7 @@ impl Overnight {
         Self(Arc::new(Inner {
             parts,
             active: Mutex::default(),
+            faults: Mutex::default(),
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),
         }))
@@ -228,8 +234,15 @@ impl Overnight {
         let here = Here { inner: Arc::clone(&self.0), id: id.clone() };
         self.0.tracker.spawn(async move {
             let here = here;
-            if let Err(error) = night::work(&here.inner.parts, &id, &stop).await {
-                tracing::error!(run = %id, %error, "night {id} stopped before its end: {error}");
+            let last_try = here.inner.lock_faults().get(&id).copied() >= Some(MOST_FAULTS);
+            match night::work(&here.inner.parts, &id, &stop, last_try).await {
+                Ok(()) => {
+                    here.inner.lock_faults().remove(&id);
+                }
+                Err(error) => {
+                    *here.inner.lock_faults().entry(id.clone()).or_default() += 1;
+                    tracing::error!(run = %id, %error, "night {id} stopped before its end: {error}");
+                }
             }
         });
         true
@@ -250,6 +263,10 @@ impl Drop for Here {
 }
 
 impl Inner {
+    fn lock_faults(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, u32>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock_active(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, CancellationToken>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }

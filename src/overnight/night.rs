@@ -4,6 +4,7 @@
 //! `issue`'s business. A night that is interrupted writes nothing: it is taken up where it was.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,9 @@ use crate::gate::GateError;
 use crate::git::GitError;
 use crate::store::{Change, Fence, Night, StoreError};
 
+/// A lease lives for 30 s: without a renewal for this long, its owner stops.
+const LEASE_MARGIN: Duration = Duration::from_secs(20);
+
 /// Why a night stopped before its end; it is taken up again.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EngineError {
@@ -39,6 +43,18 @@ pub(super) enum EngineError {
     Interrupted,
 }
 
+impl EngineError {
+    /// Whether the same night may get further when it is taken up again.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Corrupt { .. }) => false,
+            Self::Store(_) | Self::Interrupted => true,
+            Self::Git(error) | Self::Gate(GateError::Git(error)) => error.is_transient(),
+            Self::Gate(_) | Self::Workspace(_) | Self::Stored { .. } => false,
+        }
+    }
+}
+
 /// What everybody who works on a night shares.
 pub(super) struct Context<'a> {
     pub parts: &'a Parts,
@@ -46,12 +62,28 @@ pub(super) struct Context<'a> {
     pub request: &'a NightRequest,
     /// Cancelled by a person, by shutdown, or because the lease was lost.
     pub stop: &'a CancellationToken,
+    /// The night was taken up in vain often enough: what fails now ends it.
+    pub last_try: bool,
     pub board: Mutex<Board>,
 }
 
 impl Context<'_> {
     pub fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a fault leaves the attempt as it is, for the next time the night is taken up.
+    pub fn leaves_open(&self, error: &EngineError) -> bool {
+        if self.stop.is_cancelled() {
+            return true;
+        }
+        match error {
+            EngineError::Store(_) | EngineError::Interrupted => error.is_passing(),
+            EngineError::Git(_)
+            | EngineError::Gate(_)
+            | EngineError::Workspace(_)
+            | EngineError::Stored { .. } => error.is_passing() && !self.last_try,
+        }
     }
 
     pub fn event(&self, kind: EventType, description: impl Into<String>) -> NewEvent {
@@ -68,6 +100,7 @@ pub(super) async fn work(
     parts: &Parts,
     id: &RunId,
     stop: &CancellationToken,
+    last_try: bool,
 ) -> Result<(), EngineError> {
     let settings = &parts.settings;
     let Some(fence) = parts.store.claim_run(id, &settings.owner, settings.sole_owner).await? else {
@@ -75,10 +108,12 @@ pub(super) async fn work(
     };
     let Some(night) = parts.store.night(id).await? else { return Ok(()) };
     let working = async {
-        match execute(parts, &fence, &night, stop).await {
+        match execute(parts, &fence, &night, stop, last_try).await {
             Err(EngineError::Interrupted) => Ok(()),
-            // A fault of the store passes, or is not ours to judge: the night is taken up again.
-            Err(EngineError::Store(error)) => Err(error.into()),
+            Err(_) if stop.is_cancelled() => Ok(()),
+            // What passes by itself ends nothing: the night is taken up again.
+            Err(error @ EngineError::Store(_)) if error.is_passing() => Err(error),
+            Err(error) if error.is_passing() && !last_try => Err(error),
             // Any other would meet the next try as well: the night says so and ends.
             Err(error) => ending::end_on(parts, &fence, &error.to_string()).await,
             Ok(()) => Ok(()),
@@ -91,7 +126,7 @@ pub(super) async fn work(
     // Interrupted by a person: that is an end. By shutdown: it is resumed.
     let asked = parts
         .store
-        .night(id)
+        .night_status(id)
         .await?
         .is_some_and(|night| night.cancel_requested && night.status.is_active());
     if asked { ending::cancelled(parts, &fence).await } else { Ok(()) }
@@ -104,18 +139,22 @@ async fn keep_lease(
     fence: &Fence,
     stop: &CancellationToken,
 ) -> Result<(), EngineError> {
+    let mut renewed = Instant::now();
     loop {
         tokio::time::sleep(parts.settings.renew_every).await;
         if let Err(error) = parts.store.renew(fence).await {
-            if error.is_fenced() {
+            // A lease that may have ended is as good as lost: another owner may be at work.
+            if error.is_fenced() || renewed.elapsed() >= LEASE_MARGIN {
                 // Kill what runs before anybody else's work can meet it.
                 stop.cancel();
                 return Err(error.into());
             }
             tracing::warn!(run = %fence.run, %error, "could not renew the lease of {}", fence.run);
+        } else {
+            renewed = Instant::now();
         }
-        if let Ok(Some(night)) = parts.store.night(&fence.run).await
-            && night.cancel_requested
+        if let Ok(Some(status)) = parts.store.night_status(&fence.run).await
+            && status.cancel_requested
         {
             stop.cancel();
         }
@@ -127,6 +166,7 @@ async fn execute(
     fence: &Fence,
     night: &Night,
     stop: &CancellationToken,
+    last_try: bool,
 ) -> Result<(), EngineError> {
     let request = NightRequest {
         repo: night.repo.clone(),
@@ -147,7 +187,8 @@ async fn execute(
             None => return Ok(()),
         },
     };
-    let context = Context { parts, fence, request: &request, stop, board: Mutex::new(board) };
+    let board = Mutex::new(board);
+    let context = Context { parts, fence, request: &request, stop, last_try, board };
     let ended = if request.dry_run {
         dry_rows(&context).await?;
         Ended::Through
@@ -288,9 +329,10 @@ async fn work_through(context: &Context<'_>) -> Result<Ended, EngineError> {
     };
     let verdict = match bases.verdict(&tip).await {
         Ok(verdict) => verdict,
-        Err(EngineError::Gate(error)) => {
+        Err(EngineError::Gate(error)) if !matches!(error, GateError::Git(_)) => {
             let why = format!("the base {tip} cannot be judged: {error}");
-            skip_for_red_base(context, &why).await?;
+            let rest = context.board().unfinished();
+            skip_all(context, rest, &Skip::new(ReasonCode::BaseRed, why.clone())).await?;
             return Ok(Ended::Halted(why));
         }
         Err(error) => return Err(error),
@@ -299,6 +341,12 @@ async fn work_through(context: &Context<'_>) -> Result<Ended, EngineError> {
     if !verdict.green {
         let why = describe::red_base(&repository.default_branch, &tip, &verdict);
         skip_for_red_base(context, &why).await?;
+        let notes = {
+            let mut board = context.board();
+            board.notes.repair_only = true;
+            notes_json(&board)
+        };
+        context.commit(vec![Change::Notes(notes)]).await?;
         halted = Some(why);
     }
     let budget = lanes::work(context, &mirror, &bases).await?;

@@ -9,13 +9,12 @@ use serde_json::{Value, json};
 
 use super::issue::{Came, Worker};
 use super::night::EngineError;
-use super::planning;
 use super::texts;
 use crate::domain::attempt::{Candidate, Event, Outcome, PullRef};
 use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::CommitId;
 use crate::gate::GatesPassed;
-use crate::git::{Merge, Push};
+use crate::git::{Merge, Mirror, Push};
 use crate::github::{GitHubError, NewPull, Pull};
 use crate::store::{Change, EffectState};
 
@@ -54,16 +53,10 @@ pub(super) async fn push(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
     let Some((passed, candidate)) = proof(worker).await else {
         return Ok(Came::Event(Event::JudgeAgain));
     };
-    let repo = &worker.context.request.repo;
-    // Building may have taken longer than a token lives.
-    let live = planning::with_live_token(worker.context.parts, repo, worker.mirror).await;
-    let mirror = &live.unwrap_or_else(|error| {
-        tracing::warn!(%error, "no fresh token for git, going on with the last one");
-        worker.mirror.clone()
-    });
+    let mirror = &worker.live_mirror().await;
     let branch = worker.branch();
     let there = mirror.remote_tip(&branch).await?;
-    if there.as_ref() != Some(passed.commit()) && base_conflicts(worker, &candidate).await? {
+    if there.as_ref() != Some(passed.commit()) && base_conflicts(worker, mirror, &candidate).await? {
         return Ok(Came::Event(Event::JudgeAgain));
     }
     let expected = match there {
@@ -117,8 +110,11 @@ fn taken(branch: &str, tip: &CommitId) -> String {
 }
 
 /// Whether the base moved after the gate in a way that no longer merges cleanly.
-async fn base_conflicts(worker: &Worker<'_>, candidate: &Candidate) -> Result<bool, EngineError> {
-    let mirror = worker.mirror;
+async fn base_conflicts(
+    worker: &Worker<'_>,
+    mirror: &Mirror,
+    candidate: &Candidate,
+) -> Result<bool, EngineError> {
     let base_branch = &worker.state.stand.base_branch;
     let Some(tip) = mirror.remote_tip(base_branch).await? else { return Ok(false) };
     if tip == candidate.base {
@@ -171,6 +167,14 @@ pub(super) async fn open_pull(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     let github = &worker.context.parts.github;
     let repo = &worker.context.request.repo;
     let login = github.login().await.ok().flatten();
+    // The branch must still be what was judged: somebody may have pushed to it since.
+    match worker.live_mirror().await.remote_tip(&new.head).await? {
+        Some(tip) if &tip == passed.commit() => {}
+        Some(tip) => {
+            return Ok(Came::Event(Event::BranchTaken { reason: taken(&new.head, &tip) }));
+        }
+        None => return Ok(Came::Event(Event::JudgeAgain)),
+    }
     let mut pause = FIRST_PAUSE;
     let mut last = String::new();
     for attempt in 1..=TRIES {
@@ -193,6 +197,13 @@ pub(super) async fn open_pull(worker: &mut Worker<'_>) -> Result<Came, EngineErr
             None => github.open_pull(repo, &new).await,
         };
         match opened {
+            Ok(pull) if pull.head_sha != passed.commit().as_str() => {
+                let reason = format!(
+                    "pull request #{} shows {} and not the commit that was judged: look at its branch `{}`",
+                    pull.number.0, pull.head_sha, new.head
+                );
+                return Ok(Came::Event(Event::BranchTaken { reason }));
+            }
             Ok(pull) => {
                 worker.context.parts.failpoints.hit("pull.after");
                 let observed = json!({"number": pull.number, "url": pull.html_url});

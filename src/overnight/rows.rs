@@ -23,6 +23,9 @@ pub(super) struct Notes {
     pub open_pulls: BTreeMap<IssueNumber, OpenPull>,
     /// What the gate said of each base commit; judged once per night and commit.
     pub bases: BTreeMap<CommitId, BaseVerdict>,
+    /// The base was red from the start, and only what repairs it is worked on.
+    #[serde(default)]
+    pub repair_only: bool,
 }
 
 /// The state of the night.
@@ -55,6 +58,7 @@ impl Board {
             issues,
             open_pulls,
             bases: BTreeMap::new(),
+            repair_only: false,
         };
         Self { plan, notes, rows }
     }
@@ -130,6 +134,15 @@ fn progress_of(row: &IssueResult) -> Progress {
         IssueStatus::Skipped if code == ReasonCode::OpenPullRequest => Progress::OpenPullRequest,
         IssueStatus::Skipped => Progress::Skipped(code),
     }
+}
+
+/// Ends a row as failed.
+pub(super) fn mark_failed(row: &mut IssueResult, code: ReasonCode, reason: &str) {
+    row.status = IssueStatus::Failed;
+    row.step = None;
+    row.reason = Some(reason.to_owned());
+    row.reason_code = Some(code);
+    row.error_message = Some(reason.to_owned());
 }
 
 /// Ends a row as skipped.

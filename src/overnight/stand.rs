@@ -9,13 +9,22 @@ use crate::domain::plan::{ReasonCode, Skip};
 use crate::git::Mirror;
 use crate::sequencing::{self, Readiness};
 
+/// What came of looking for a place to stand on.
+pub(super) enum Choice {
+    On(Stand),
+    /// This issue has none.
+    Skip(Skip),
+    /// Nobody has one: the night ends.
+    Halt(Skip),
+}
+
 /// The stand of an issue, or why it has none.
 pub(super) async fn choose(
     context: &Context<'_>,
     mirror: &Mirror,
     bases: &BaseJudge<'_>,
     number: IssueNumber,
-) -> Result<Result<Stand, Skip>, EngineError> {
+) -> Result<Choice, EngineError> {
     let (readiness, default_branch) = {
         let board = context.board();
         let mode = context.request.config.dependency_mode;
@@ -24,43 +33,44 @@ pub(super) async fn choose(
     };
     let blockers = match readiness {
         Readiness::Ready { stack_on } => stack_on,
-        Readiness::Never(skip) => return Ok(Err(skip)),
+        Readiness::Never(skip) => return Ok(Choice::Skip(skip)),
         Readiness::Waiting { on } => {
             let on: Vec<String> = on.iter().map(ToString::to_string).collect();
             let reason = format!("still waits for {}", on.join(", "));
-            return Ok(Err(Skip::new(ReasonCode::Blocked, reason)));
+            return Ok(Choice::Skip(Skip::new(ReasonCode::Blocked, reason)));
         }
     };
     mirror.fetch().await?;
     if blockers.is_empty() {
         return on_base(mirror, bases, default_branch).await;
     }
-    on_blocker(context, mirror, &blockers).await
+    on_blocker(context, mirror, bases, &blockers).await
 }
 
 async fn on_base(
     mirror: &Mirror,
     bases: &BaseJudge<'_>,
     default_branch: String,
-) -> Result<Result<Stand, Skip>, EngineError> {
+) -> Result<Choice, EngineError> {
     let Some(base) = mirror.tip(&default_branch).await? else {
         let reason = format!("the base branch `{default_branch}` is gone");
-        return Ok(Err(Skip::new(ReasonCode::BaseMoved, reason)));
+        return Ok(Choice::Skip(Skip::new(ReasonCode::BaseMoved, reason)));
     };
     let verdict = bases.verdict(&base).await?;
     if !verdict.green && !bases.may_be_red() {
         let reason = describe::red_base(&default_branch, &base, &verdict);
-        return Ok(Err(Skip::new(ReasonCode::BaseRed, reason)));
+        return Ok(Choice::Halt(Skip::new(ReasonCode::BaseRed, reason)));
     }
-    Ok(Ok(Stand { base_branch: default_branch, on: None, base }))
+    Ok(Choice::On(Stand { base_branch: default_branch, on: None, base }))
 }
 
 /// One blocker whose tip contains the others'.
 async fn on_blocker(
     context: &Context<'_>,
     mirror: &Mirror,
+    bases: &BaseJudge<'_>,
     blockers: &[IssueNumber],
-) -> Result<Result<Stand, Skip>, EngineError> {
+) -> Result<Choice, EngineError> {
     let mut tips: Vec<(IssueNumber, CommitId)> = Vec::new();
     for blocker in blockers {
         // A branch that people pushed to since is taken as it stands now.
@@ -70,7 +80,7 @@ async fn on_blocker(
             Some(tip) => tips.push((*blocker, tip)),
             None => {
                 let reason = format!("blocked by {blocker}, whose branch cannot be found");
-                return Ok(Err(Skip::new(ReasonCode::Blocked, reason)));
+                return Ok(Choice::Skip(Skip::new(ReasonCode::Blocked, reason)));
             }
         }
     }
@@ -80,11 +90,13 @@ async fn on_blocker(
             holds_all &= other == tip || mirror.is_ancestor(other, tip).await?;
         }
         if holds_all {
-            return Ok(Ok(Stand {
-                base_branch: branch_for(*blocker),
-                on: Some(*blocker),
-                base: tip.clone(),
-            }));
+            let verdict = bases.verdict(tip).await?;
+            let base_branch = branch_for(*blocker);
+            if !verdict.green && !bases.may_be_red() {
+                let reason = describe::red_base(&base_branch, tip, &verdict);
+                return Ok(Choice::Skip(Skip::new(ReasonCode::BaseRed, reason)));
+            }
+            return Ok(Choice::On(Stand { base_branch, on: Some(*blocker), base: tip.clone() }));
         }
     }
     let names: Vec<String> = tips.iter().map(|(blocker, _)| blocker.to_string()).collect();
@@ -92,5 +104,5 @@ async fn on_blocker(
         "depends on {}, none of whose branches contains the others: merge one of their pull requests first",
         names.join(" and ")
     );
-    Ok(Err(Skip::new(ReasonCode::StackDiverged, reason)))
+    Ok(Choice::Skip(Skip::new(ReasonCode::StackDiverged, reason)))
 }

@@ -22,6 +22,7 @@ mod read;
 mod rows;
 mod runs;
 mod settle;
+mod status;
 mod tx;
 mod writer;
 
@@ -46,6 +47,7 @@ pub use rows::{
     AttemptRow, AttemptStatus, CallRow, CallStatus, ChainReport, EffectRow, EventQuery, EventStats,
     FirstBad, IssueHistory, Night, RunFilter, ToolRow,
 };
+pub use status::NightStatus;
 
 use crate::domain::event::GovernanceEvent;
 use tx::Tx;

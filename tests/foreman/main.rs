@@ -20,6 +20,7 @@ mod models;
 mod night;
 mod process;
 mod recovery;
+mod review;
 mod sandbox;
 mod sequencing;
 mod store;

@@ -12,9 +12,10 @@ use crate::builders::BuildOutcome;
 use crate::domain::call::{Answer, Charge, ErrorClass};
 use crate::domain::ids::CallId;
 use crate::domain::money::{Usage, Usd};
+use crate::domain::plan::ReasonCode;
 use crate::escalation::{Next, after_error};
 use crate::models::{CallError, ChatRequest, Tier, estimate_tokens};
-use crate::store::{Change, Reserve, Reserved, Settlement, StoreError};
+use crate::store::{Change, Reserve, Reserved, Scope, Settlement, StoreError};
 
 /// The completion cap when money is short.
 const SHORT_CAP: u64 = 1_024;
@@ -170,6 +171,13 @@ impl Agent<'_> {
                     }
                 }
                 Reserved::Refused(_) if self.cap > SHORT_CAP => self.cap = SHORT_CAP,
+                // One issue's ceiling ends that issue; any other ends the night.
+                Reserved::Refused(refusal) if refusal.scope == Scope::Issue => {
+                    let message = budget_sentence(&refusal);
+                    let code = ReasonCode::Budget;
+                    let failed = BuildOutcome::Failed { code, message, stuck: false };
+                    return Ok(Booked::End(failed));
+                }
                 Reserved::Refused(refusal) => {
                     let message = budget_sentence(&refusal);
                     return Ok(Booked::End(BuildOutcome::Budget { message }));

@@ -52,6 +52,8 @@ CREATE TABLE run_issues (
     ended_at BIGINT,
     PRIMARY KEY (run_id, issue)
 );
+-- The next position is looked up for each new row.
+CREATE INDEX run_issues_place ON run_issues (run_id, position);
 
 CREATE TABLE attempts (
     id TEXT PRIMARY KEY,
