@@ -39,7 +39,7 @@ pub async fn follow(store: &Store, id: &RunId, json: bool) -> Result<Option<Run>
     let mut after = 0;
     loop {
         // The status first: once it says ended, no later event comes.
-        let Some(night) = store.night(id).await? else { return Ok(None) };
+        let Some(night) = store.night_status(id).await? else { return Ok(None) };
         loop {
             let query = EventQuery {
                 run: Some(id.clone()),

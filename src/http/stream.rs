@@ -103,7 +103,7 @@ impl Follower {
                 return Ok(Next::Ended(status));
             }
             // The status is read before the events: once it says ended, no later event comes.
-            let run = self.api.overnight.store().night(&self.id).await?;
+            let run = self.api.overnight.store().night_status(&self.id).await?;
             let status = run.map_or(RunStatus::Cancelled, |night| night.status);
             self.ready = self.page().await?.into();
             if self.ready.is_empty() {
