@@ -24,14 +24,17 @@ fn read(path: &str) -> String {
 
 /// The part of a page below the heading that holds `words`, up to the next heading.
 fn section<'a>(page: &'a str, words: &str) -> &'a str {
-    let is_heading = |line: &&str| line.starts_with('#');
-    let heading = page
-        .lines()
-        .filter(is_heading)
-        .find(|line| line.trim_start_matches('#').trim() == words)
+    let mut at = 0;
+    let lines = page.split_inclusive('\n').map(|line| {
+        at += line.len();
+        (at, line)
+    });
+    let is_it = |line: &str| line.starts_with('#') && line.trim_matches(['#', ' ', '\n']) == words;
+    let (start, _) = lines
+        .filter(|(_, line)| is_it(line))
+        .next()
         .unwrap_or_else(|| panic!("no heading `{words}`"));
-    let start = page.find(&format!("\n{heading}\n")).expect("a heading of its own") + 1;
-    let body = &page[start + heading.len()..];
+    let body = &page[start..];
     let end = body.match_indices("\n#").map(|(at, _)| at).next().unwrap_or(body.len());
     &body[..end]
 }
