@@ -25,15 +25,13 @@ fn read(path: &str) -> String {
 /// The part of a page below the heading that holds `words`, up to the next heading.
 fn section<'a>(page: &'a str, words: &str) -> &'a str {
     let mut at = 0;
-    let lines = page.split_inclusive('\n').map(|line| {
+    let mut lines = page.split_inclusive('\n').map(|line| {
         at += line.len();
         (at, line)
     });
     let is_it = |line: &str| line.starts_with('#') && line.trim_matches(['#', ' ', '\n']) == words;
-    let (start, _) = lines
-        .filter(|(_, line)| is_it(line))
-        .next()
-        .unwrap_or_else(|| panic!("no heading `{words}`"));
+    let (start, _) =
+        lines.find(|(_, line)| is_it(line)).unwrap_or_else(|| panic!("no heading `{words}`"));
     let body = &page[start..];
     let end = body.match_indices("\n#").map(|(at, _)| at).next().unwrap_or(body.len());
     &body[..end]
@@ -185,7 +183,7 @@ fn error_codes() -> BTreeSet<String> {
         let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let error = entry.file_name() == "error.rs";
         let places = ["code: \"", "invalid(\"", "invalid( \"", "refused(\"", "unavailable(\""];
-        for place in places.iter().chain(error.then_some(&") => \"")) {
+        for place in places.iter().chain(error.then_some(&"=> \"")) {
             for rest in flat.split(place).skip(1) {
                 let code = rest.split('"').next().unwrap_or_default();
                 let is_code = code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
