@@ -12,6 +12,7 @@ mod contract_post;
 mod contract_publish;
 mod contract_stacks;
 mod contract_trust;
+mod docs;
 mod gate;
 mod git;
 mod github;
