@@ -147,6 +147,7 @@ async fn attributes_of_the_repository_do_not_widen_the_change() {
                 (".gitattributes", "*.txt text eol=crlf\n*.id ident\n*.z filter=lfs diff=lfs merge=lfs -text\nhidden.txt export-ignore\n"),
                 ("a.txt", "one\ntwo\n"),
                 ("b.txt", "really\r\nso\r\n"),
+                ("mixed.txt", "mixed\r\nends\n"),
                 ("hidden.txt", "hidden\n"),
                 ("c.id", "$Id$\n"),
                 ("d.z", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"),
