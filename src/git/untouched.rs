@@ -11,6 +11,9 @@ use super::error::GitError;
 use super::mirror::Mirror;
 use crate::domain::ids::CommitId;
 
+/// Files that are compared with what git itself would have written, one process each.
+const MOST_WRITTEN: usize = 200;
+
 /// A file that the index holds otherwise than the base.
 struct Differing {
     mode: String,
@@ -19,7 +22,8 @@ struct Differing {
 }
 
 impl Mirror {
-    /// Puts the base's blob back into the index wherever the file on disk equals it byte for byte.
+    /// Puts the base's blob back into the index wherever the file on disk equals it, or what git
+    /// writes of it, byte for byte.
     pub(super) async fn leave_untouched(
         &self,
         dir: &Path,
@@ -47,12 +51,17 @@ impl Mirror {
             .run(children, cancel)
             .await?;
         let ids = String::from_utf8_lossy(&ids);
-        let restored: String = differing
-            .iter()
-            .zip(ids.lines())
-            .filter(|(file, id)| file.base_id == *id)
-            .map(|(file, _)| format!("{} {}\t{}\0", file.mode, file.base_id, file.path))
-            .collect();
+        let mut restored = String::new();
+        let mut written = 0;
+        for (file, id) in differing.iter().zip(ids.lines()) {
+            let same = file.base_id == id || {
+                written += 1;
+                written <= MOST_WRITTEN && self.is_as_written(dir, index, file).await?
+            };
+            if same {
+                restored += &format!("{} {}\t{}\0", file.mode, file.base_id, file.path);
+            }
+        }
         if restored.is_empty() {
             return Ok(());
         }
@@ -62,6 +71,33 @@ impl Mirror {
             .run(children, cancel)
             .await
             .map(drop)
+    }
+
+    /// Whether the file on disk is what git writes of the base's blob: mixed line endings come out
+    /// of it neither as they went in nor as they are read back.
+    async fn is_as_written(
+        &self,
+        dir: &Path,
+        index: &Path,
+        file: &Differing,
+    ) -> Result<bool, GitError> {
+        let path = dir.join(&file.path);
+        let meta = std::fs::symlink_metadata(&path).map_err(GitError::io("look at", &path))?;
+        if !meta.is_file() || meta.len() > super::command::READ_CAP as u64 {
+            return Ok(false);
+        }
+        let written = self
+            .local("cat-file")
+            .arg("--filters")
+            .arg(format!("--path={}", file.path))
+            .arg(&file.base_id)
+            .work_tree(dir)
+            .env("GIT_INDEX_FILE", index)
+            .cap(super::command::READ_CAP * 2)
+            .run(&self.git.children, &self.cancel)
+            .await?;
+        let here = std::fs::read(&path).map_err(GitError::io("read", &path))?;
+        Ok(here == written)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::client::GitHub;
@@ -110,7 +111,7 @@ pub struct People<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LabelWord {
     /// Set by this user, who has write access.
-    Counts(String),
+    Counts { by: String, at: Option<DateTime<Utc>> },
     /// Why it does not, as the end of a sentence.
     Void(String),
 }
@@ -157,7 +158,7 @@ impl Judge<'_> {
             )));
         }
         Ok(match self.people.label(issue.number, label).await? {
-            LabelWord::Counts(actor) => Trust::Approved(actor),
+            LabelWord::Counts { by, .. } => Trust::Approved(by),
             LabelWord::Void(why) => Trust::Untrusted(format!("{seen}; {why}")),
         })
     }
@@ -189,7 +190,7 @@ impl<'a> People<'a> {
             ));
         }
         if self.look(&actor).await?.can_write() {
-            return Ok(LabelWord::Counts(actor));
+            return Ok(LabelWord::Counts { by: actor, at: event.at });
         }
         void(format!("the label `{label}` was added by `{actor}`, who has no write access"))
     }

@@ -129,10 +129,16 @@ impl Overnight {
     /// Asks a night to end after its current effect.
     pub async fn cancel(&self, id: &RunId) -> Result<CancelOutcome, StoreError> {
         let outcome = self.0.parts.store.request_cancel(id).await?;
-        if let CancelOutcome::Requested = outcome
-            && let Some(stop) = self.0.lock_active().get(id)
-        {
-            stop.cancel();
+        if let CancelOutcome::Requested = outcome {
+            let here = self.0.lock_active().get(id).cloned();
+            match here {
+                Some(stop) => stop.cancel(),
+                // Nobody here works on it, say because nights are switched off since: what is left
+                // of it is its end, which is all that a cancelled night comes to.
+                None => {
+                    self.begin(id.clone());
+                }
+            }
         }
         Ok(outcome)
     }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -155,7 +155,7 @@ pub(super) async fn gather(parts: &Parts, request: &NightRequest) -> Result<Gath
         for number in unseen {
             looked_at.insert(number);
             let Some(issue) = issues.iter().find(|issue| issue.number == number) else { continue };
-            match second.look(issue).await? {
+            match second.look(issue, &open_pulls).await? {
                 Earlier::Nothing => {}
                 Earlier::OpenPull(pull) => {
                     let reason = format!("has open pull request #{}", pull.number);
@@ -243,7 +243,11 @@ struct SecondNight<'a> {
 }
 
 impl SecondNight<'_> {
-    async fn look(&mut self, issue: &Issue) -> Result<Earlier, PlanError> {
+    async fn look(
+        &mut self,
+        issue: &Issue,
+        open_pulls: &BTreeMap<IssueNumber, OpenPull>,
+    ) -> Result<Earlier, PlanError> {
         let branch = branch_for(issue.number);
         let pulls = self.parts.github.pulls_of_branch(&self.request.repo, &branch).await?;
         if let Some(open) = pulls.iter().find(|pull| pull.open) {
@@ -277,7 +281,7 @@ impl SecondNight<'_> {
                 && past.issue_digest.is_some()
                 && past.reason_code.is_some_and(was_the_issues_own_failure)
         });
-        if refused && unchanged && self.base_unchanged(issue.number).await? {
+        if refused && unchanged && self.base_unchanged(issue.number, open_pulls).await? {
             return self
                 .unless_retried(
                     issue,
@@ -299,7 +303,19 @@ impl SecondNight<'_> {
         by_us && texts::has_marker(&pull.body, issue)
     }
 
-    async fn base_unchanged(&mut self, issue: IssueNumber) -> Result<bool, PlanError> {
+    /// Whether the work would stand where it stood: on the base's tip, or, stacked, on the branch
+    /// of a blocker's open pull request.
+    async fn base_unchanged(
+        &mut self,
+        issue: IssueNumber,
+        open_pulls: &BTreeMap<IssueNumber, OpenPull>,
+    ) -> Result<bool, PlanError> {
+        let before = self.history.get(&issue).and_then(|past| past.base_sha.clone());
+        if before.is_some_and(|before| {
+            open_pulls.values().any(|pull| pull.head.as_str() == before.as_str())
+        }) {
+            return Ok(true);
+        }
         if self.base.is_none() {
             let mirror = open_mirror(self.parts, &self.request.repo, self.repository).await?;
             let tip = mirror.tip(&self.repository.default_branch).await?;
@@ -314,14 +330,24 @@ impl SecondNight<'_> {
     async fn unless_retried(&self, issue: &Issue, why: String) -> Result<Earlier, PlanError> {
         if has_label(issue, RETRY_LABEL) {
             let mut people = People::new(&self.parts.github, &self.request.repo);
-            if let LabelWord::Counts(_) = people.label(issue.number, RETRY_LABEL).await? {
+            let word = people.label(issue.number, RETRY_LABEL).await?;
+            if let LabelWord::Counts { at, .. } = word
+                && !self.is_used_up(issue.number, at)
+            {
                 return Ok(Earlier::Nothing);
             }
         }
         let reason = format!(
-            "{why}: edit the issue, or let someone with write access add the label `{RETRY_LABEL}`"
+            "{why}: edit the issue, or let someone with write access add the label `{RETRY_LABEL}` (again, if it is there)"
         );
         Ok(Earlier::Skip(Skip::new(ReasonCode::UnchangedSinceRefusal, reason)))
+    }
+
+    /// A label asks for one more try: set before the last one ended, it has had its answer. We take
+    /// no label off, so one left there would pay again every night. GitHub's times are whole seconds.
+    fn is_used_up(&self, issue: IssueNumber, set_at: Option<DateTime<Utc>>) -> bool {
+        let ended = self.history.get(&issue).map(|past| past.ended_at.timestamp());
+        set_at.is_some_and(|at| ended.is_some_and(|ended| at.timestamp() < ended))
     }
 }
 

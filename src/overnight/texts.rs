@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::builders::clean_text;
 use crate::domain::attempt::{Outcome, PullRef, Stand};
 use crate::domain::evidence::{Check, CheckOutcome, Dimension, QaSummary};
 use crate::domain::ids::IssueNumber;
@@ -68,7 +69,10 @@ fn clip(text: &str, limit: usize) -> String {
 }
 
 fn title_of(issue: &Issue, redactor: &Redactor) -> String {
-    let one_line = issue.title.split_whitespace().collect::<Vec<_>>().join(" ");
+    // What nobody sees in an issue's title must not turn a pull request's around either.
+    let seen = clean_text(&issue.title);
+    let one_line = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+    let one_line = if one_line.is_empty() { "Issue".to_owned() } else { one_line };
     clip(&redactor.redact(&defuse(&one_line)), TITLE_LIMIT)
 }
 

@@ -162,3 +162,84 @@ async fn reports_of_our_own_are_left_out_and_forged_ones_are_not() {
     assert_eq!(row(&run, 2)["status"], "success", "{run:#}");
     assert_eq!(run["status"], "completed", "{run:#}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_label_asks_for_one_more_try_and_not_for_one_each_night() {
+    let town = Town::new(script(bad_work), vec![issue("Anything")]).await;
+    let server = town.serve().await;
+    server.night(&json!(null)).await;
+    town.github.label(&repo(), 1, "foreman:retry", "octo");
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 1)["status"], "failed", "{run:#}");
+    let asked = town.model.requests().len();
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 1)["status"], "skipped", "{run:#}");
+    assert_eq!(town.model.requests().len(), asked, "the label from before the last try paid again");
+    // Set anew, it asks anew.
+    town.github.unlabel(&repo(), 1, "foreman:retry", "octo");
+    town.github.label(&repo(), 1, "foreman:retry", "octo");
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 1)["status"], "failed", "{run:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dependent_stacks_on_what_people_added_to_the_pull_request() {
+    let town = Town::new(script(good_work), vec![issue("First")]).await;
+    let server = town.serve().await;
+    server.night(&json!(null)).await;
+    let pushed = town
+        .github
+        .commit(&repo(), "foreman/issue-1", &[("by-hand.txt", Some("x\n"))], "By hand")
+        .expect("a commit");
+    town.github.add_issue(
+        &repo(),
+        foreman::demo::github::IssueSeed::new("Second").number(9).body("Depends on #1"),
+    );
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 9)["status"], "success", "{run:#}");
+    assert_eq!(row(&run, 9)["baseSha"], pushed.as_str());
+    assert_eq!(town.github.branches(&repo())["foreman/issue-1"], pushed, "it was not moved");
+    town.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_of_somebody_else_on_our_branch_name_is_theirs() {
+    let town = Town::new(script(good_work), vec![issue("Anything")]).await;
+    let server = town.serve().await;
+    server.night(&json!(null)).await;
+    // Ours is open; the marker in a stranger's text elsewhere changes nothing.
+    let pull = pull_of(&town);
+    town.github.comment(&repo(), 1, "passer-by", "<!-- foreman:issue=1 --> I take this one");
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 1)["reasonCode"], "open_pull_request", "{run:#}");
+    assert!(reason(&run, 1).contains(&format!("has open pull request #{pull}")), "{run:#}");
+    assert_eq!(
+        row(&run, 1)["prUrl"].as_str().map(|it| it.ends_with(&format!("/{pull}"))),
+        Some(true)
+    );
+    assert_eq!(run["status"], "completed");
+    assert_eq!(town.github.comments(&repo(), 1).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stacked_failure_is_not_repeated_while_its_blockers_branch_stays() {
+    let town = Town::new(
+        script(|input| if input.issue == Some(2) { bad_work(input) } else { good_work(input) }),
+        vec![issue("First"), issue("Second").body("Depends on #1")],
+    )
+    .await;
+    let server = town.serve().await;
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 2)["status"], "failed", "{run:#}");
+    let asked = town.model.requests().len();
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 2)["status"], "skipped", "{run:#}");
+    assert_eq!(town.model.requests().len(), asked);
+    // A push to the blocker's branch is a new base.
+    town.github
+        .commit(&repo(), "foreman/issue-1", &[("by-hand.txt", Some("x\n"))], "By hand")
+        .expect("a commit");
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 2)["status"], "failed", "{run:#}");
+    assert!(town.model.requests().len() > asked);
+}

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
 
-use crate::support::{Town, acts, good_work, issue, repo, row, script, write_file};
+use crate::support::{Town, acts, good_work, issue, repo, row, run_command, script, write_file};
 use foreman::demo::github::FileEdit;
 use foreman::demo::model::{Reply, ScriptInput};
 
@@ -200,4 +200,102 @@ async fn the_pull_request_changes_what_the_builder_changed_and_nothing_else() {
     assert_eq!(String::from_utf8_lossy(&count.stdout).trim(), "1");
     assert_eq!(town.github.labels(&repo(), 1), Vec::<String>::new());
     assert!(town.github.is_open(&repo(), 1));
+}
+
+/// Dies once the proof is stored, has the base moved by other hands, and goes on.
+async fn moved_after_the_gate(
+    work: fn(&ScriptInput) -> Reply,
+    edits: &[FileEdit<'_>],
+) -> (Town, serde_json::Value) {
+    let town = Town::new(script(work), vec![issue("Anything")]).await;
+    let mut server = town.serve_dying_at("gate.stored").await;
+    let id = server.begin(&crate::support::body()).await;
+    server.died().await;
+    town.github.commit(&repo(), "main", edits, "Meanwhile").expect("a commit");
+    let server = town.serve().await;
+    let run = server.ended(&id).await;
+    (town, run)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_move_after_the_gate_changes_nothing() {
+    let (town, run) = moved_after_the_gate(good_work, &[("elsewhere.txt", Some("x\n"))]).await;
+    assert_eq!(row(&run, 1)["status"], "success", "{run:#}");
+    let tip = town.github.branches(&repo())["foreman/issue-1"].clone();
+    assert_eq!(row(&run, 1)["headSha"], tip.as_str());
+    // What was judged is what was pushed.
+    assert_eq!(
+        town.changes(),
+        ["PUSH refs/heads/foreman/issue-1", "POST /pulls", "POST /issues/1/comments"]
+    );
+    town.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflicting_move_after_the_gate_is_judged_again() {
+    fn work(input: &ScriptInput) -> Reply {
+        let check = write_file("tests/readme.sh", "grep -q Guide README.md\n");
+        acts(input, vec![write_file("README.md", "# app\nGuide\n"), check])
+    }
+    let (town, run) = moved_after_the_gate(work, &[("README.md", Some("# other\n"))]).await;
+    assert_eq!(row(&run, 1)["status"], "success", "{run:#}");
+    let branches = town.github.branches(&repo());
+    assert_eq!(row(&run, 1)["baseSha"], branches["main"].as_str());
+    let tip = &branches["foreman/issue-1"];
+    assert_eq!(file_at(&town, tip, "README.md").as_deref(), Some("# app\nGuide\n"));
+    assert_eq!(
+        town.changes(),
+        ["PUSH refs/heads/foreman/issue-1", "POST /pulls", "POST /issues/1/comments"]
+    );
+    town.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_names_modes_and_a_workspace_without_git_arrive_as_they_are() {
+    let town = Town::new(
+        script(|input| {
+            let command = "rm -rf .git; mkdir -p 'a b' && echo x > 'a b/größe.txt' && printf 'x' > 'tab\there' && printf '#!/bin/sh\\n' > tool.sh && chmod +x tool.sh && ln -s README.md link && mkdir -p build && echo junk > build/out.o && echo 'test -x tool.sh' > tests/tool.sh";
+            acts(input, vec![run_command(command)])
+        }),
+        vec![issue("Anything")],
+    )
+    .await;
+    town.github
+        .commit(&repo(), "main", &[(".gitignore", Some("build/\n"))], "Ignore")
+        .expect("a commit");
+    let server = town.serve().await;
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 1)["status"], "success", "{run:#}");
+    let bare = town.github.bare(&repo()).expect("a repository").display().to_string();
+    let tree = std::process::Command::new("git")
+        .args(["-C", &bare, "diff", "--raw", "-z", "--abbrev=4", "main", "foreman/issue-1"])
+        .output()
+        .expect("git runs");
+    let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+    for name in ["a b/größe.txt", "tab\there", "tool.sh", "link", "tests/tool.sh"] {
+        assert!(tree.contains(&format!("\0{name}\0")), "{name}: {tree:?}");
+    }
+    assert!(tree.contains(":000000 100755") && tree.contains(":000000 120000"), "{tree:?}");
+    assert!(!tree.contains("out.o"), "what the repository ignores stays out: {tree:?}");
+    town.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_of_github_on_the_way_out_make_nothing_twice() {
+    use foreman::demo::github::{Fault, FaultKind};
+    let town = Town::new(script(good_work), vec![issue("Anything")]).await;
+    let broken = || FaultKind::Status { status: 502, headers: vec![], message: "bad".to_owned() };
+    town.github.fail_next(Fault::on("POST", "/pulls$", broken()));
+    town.github.fail_next(Fault::on("POST", "/comments$", broken()));
+    town.github.fail_next(Fault::on("POST", "git-receive-pack$", FaultKind::LoseReply));
+    let server = town.serve().await;
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 1)["status"], "success", "{run:#}");
+    assert_eq!(town.github.faults_left(), 0);
+    assert_eq!(
+        town.changes(),
+        ["PUSH refs/heads/foreman/issue-1", "POST /pulls", "POST /issues/1/comments"]
+    );
+    assert_eq!(town.pulls().len(), 1);
+    town.assert_clean();
 }

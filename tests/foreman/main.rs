@@ -2,9 +2,11 @@
 
 mod architecture;
 mod builders;
+mod contract_edges;
 mod contract_environment;
 mod contract_gate;
 mod contract_governance;
+mod contract_intake;
 mod contract_models;
 mod contract_nights;
 mod contract_post;
