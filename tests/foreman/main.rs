@@ -2,6 +2,7 @@
 
 mod architecture;
 mod builders;
+mod cli;
 mod gate;
 mod git;
 mod github;
