@@ -1,5 +1,6 @@
 //! `foreman demo`: the real engine on a stand-in GitHub, from the plan to the morning report.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -10,9 +11,12 @@ use super::run::{OnSignal, attend};
 use super::signals::Signals;
 use super::{CliError, Lookup, print_json, say, start_log, working_folder};
 use crate::app::{App, AppError};
+use crate::config::SandboxMode;
 use crate::demo::night::{self, Stage};
 use crate::domain::run::{NightRequest, RunStatus};
 use crate::overnight::report;
+use crate::process::Children;
+use crate::sandbox::{Mode, Sandbox, SandboxError};
 
 pub async fn demo(lookup: Lookup<'_>, serve: bool, json: bool) -> Result<ExitCode, CliError> {
     let data_dir = lookup("FOREMAN_DATA_DIR").unwrap_or_else(|| ".foreman".into());
@@ -23,13 +27,17 @@ pub async fn demo(lookup: Lookup<'_>, serve: bool, json: bool) -> Result<ExitCod
             data_dir.display()
         ))
     })?;
-    let stage = night::set_up(&folder, lookup).await?;
+    let mut stage = night::set_up(&folder, lookup).await?;
     // What the sandbox lacks is said below, in the demo's own words.
     start_log(&stage.config, "error")?;
     if serve {
         port_is_free(&stage)?;
     }
     say(json, introduction(&stage));
+    if let Some(why) = no_box_for_the_script(&stage).await? {
+        stage.config.sandbox = SandboxMode::Off;
+        say(json, &format!("WITHOUT A SANDBOX, as the script is harmless and {why}"));
+    }
     let app = App::build(stage.config.clone()).await?;
     say(json, &sandbox(&app));
     let request = NightRequest {
@@ -75,6 +83,26 @@ fn introduction(stage: &Stage) -> &'static str {
     } else {
         "This is a demo: the GitHub is a stand-in, the model is yours (OPENAI_BASE_URL).\n\
          Everything else is real, and so is what the model costs."
+    }
+}
+
+/// Why no sandbox of this machine lets the scripted model's crate be built. What that model runs is
+/// written down here and harmless, so the demo may go on without; nobody's own model may.
+async fn no_box_for_the_script(stage: &Stage) -> Result<Option<String>, CliError> {
+    if stage.model.is_none() || stage.config.sandbox != SandboxMode::Auto {
+        return Ok(None);
+    }
+    let helper = PathBuf::from("/proc/self/exe");
+    let children = Children::start(helper.clone()).map_err(AppError::Children)?;
+    match Sandbox::detect(children, Mode::Auto, helper).await {
+        Ok(sandbox) => {
+            let report = sandbox.report();
+            let why =
+                || format!("{:?} cannot hold it: {}", report.kind, report.not_held.join("; "));
+            Ok(report.toolchain_closed.then(why))
+        }
+        Err(error @ SandboxError::Unavailable { .. }) => Ok(Some(error.to_string())),
+        Err(error) => Err(AppError::Sandbox(error).into()),
     }
 }
 
@@ -135,7 +163,7 @@ fn port_is_free(stage: &Stage) -> Result<(), CliError> {
 fn stand_ins(app: &App, stage: &Stage) -> Value {
     json!({
         "url": app.config.server.url,
-        "repository": stage.repo,
+        "repository": stage.repo.to_string(),
         "githubApiUrl": stage.github.api_url(),
         "githubToken": stage.github.token(),
         "openaiBaseUrl": stage.model.as_ref().map(|model| model.base_url()),
