@@ -110,7 +110,7 @@ pub(super) fn say_tiers(parts: &Parts) {
         }
     }
     for left in parts.tiers.left_out() {
-        tracing::warn!(tier = %left.tier, "tier {} is left out: {}", left.tier, left.why);
+        tracing::warn!(tier = %left.tier, "{}", left.why);
     }
     let usd = |amount: Option<crate::domain::money::Usd>| {
         amount.map_or_else(|| "none".to_owned(), |amount| amount.to_string())

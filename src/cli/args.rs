@@ -8,19 +8,22 @@ use clap::{Args, Parser, Subcommand};
 use crate::domain::ids::{IssueNumber, RepoName, RunId};
 use crate::domain::money::Usd;
 
+/// The heading in the help of what every command takes.
+const EVERYWHERE: &str = "With every command";
+
 /// Works a repository's open issues overnight and opens only pull requests whose exact tree passed
 /// every check.
 #[derive(Debug, Parser)]
-#[command(name = "foreman", version, disable_help_subcommand = true)]
+#[command(name = "foreman", version)]
 pub struct Cli {
     /// Mirrors, workspaces, logs and the SQLite file (FOREMAN_DATA_DIR)
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER", help_heading = EVERYWHERE)]
     pub data_dir: Option<PathBuf>,
     /// The configuration file (FOREMAN_CONFIG)
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     pub config: Option<PathBuf>,
-    /// Answer in JSON
-    #[arg(long, global = true)]
+    /// Answer in JSON, on standard output and nothing else there
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -36,16 +39,19 @@ pub enum Command {
     Plan(NightArgs),
     /// Show the latest and the active runs
     Status {
+        /// Only this repository's
         #[arg(value_name = "OWNER/REPO")]
         repo: Option<RepoName>,
     },
     /// Ask a run to end after its current effect
     Cancel {
+        /// As `run` and `status` show it
         #[arg(value_name = "RUN_ID", value_parser = run_id)]
         run: RunId,
     },
     /// Check what a night needs; exits non-zero on what would stop one
     Doctor {
+        /// Look also at what we may do with this repository
         #[arg(value_name = "OWNER/REPO")]
         repo: Option<RepoName>,
     },
@@ -60,6 +66,7 @@ pub enum Command {
 /// Which night.
 #[derive(Debug, Args)]
 pub struct NightArgs {
+    /// The repository on GitHub
     #[arg(value_name = "OWNER/REPO")]
     pub repo: RepoName,
     /// Work on at most this many issues
@@ -72,7 +79,7 @@ pub struct NightArgs {
     #[arg(long = "label", value_name = "LABEL")]
     pub labels: Vec<String>,
     /// The night's ceiling in USD; 0 makes no paid call
-    #[arg(long, value_name = "USD", value_parser = usd)]
+    #[arg(long, value_name = "USD", value_parser = usd, allow_negative_numbers = true)]
     pub budget: Option<Usd>,
 }
 

@@ -43,6 +43,19 @@ impl ClientError {
     }
 }
 
+impl ClientError {
+    /// The error's stable name: the server's own where it gave one.
+    #[must_use]
+    pub const fn code(&self) -> &str {
+        match self {
+            Self::Refused { code, .. } => code.as_str(),
+            Self::Unreachable { .. } => "server_unreachable",
+            Self::Foreign { .. } => "not_foreman",
+            Self::Broken { .. } | Self::Lost => "connection_broken",
+        }
+    }
+}
+
 pub struct Client {
     http: reqwest::Client,
     url: String,
@@ -137,10 +150,14 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<reqwest::Response, ClientError> {
-        let response = request
-            .send()
-            .await
-            .map_err(|source| ClientError::Unreachable { url: self.url.clone(), source })?;
+        let response = request.send().await.map_err(|source| {
+            // Once the connection stood, the server may have done what was asked.
+            if source.is_connect() {
+                ClientError::Unreachable { url: self.url.clone(), source }
+            } else {
+                self.broken(source)
+            }
+        })?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -148,7 +165,12 @@ impl Client {
         let body: Value = response.json().await.map_err(|_| self.foreign())?;
         match (body["error"].as_str(), body["code"].as_str()) {
             (Some(error), Some(code)) => {
-                Err(ClientError::Refused { status, code: code.to_owned(), error: error.to_owned() })
+                let mut error = error.to_owned();
+                if status == StatusCode::UNAUTHORIZED {
+                    error.push_str("; set FOREMAN_API_TOKEN to a token of the server at ");
+                    error.push_str(&self.url);
+                }
+                Err(ClientError::Refused { status, code: code.to_owned(), error })
             }
             (Some(_) | None, Some(_) | None) => Err(self.foreign()),
         }

@@ -88,10 +88,13 @@ async fn examine(config: &Config, repo: Option<&RepoName>, findings: &mut Findin
     database(config, findings).await;
     match Children::start(PathBuf::from("/proc/self/exe")) {
         Ok(children) => {
-            git(&children, config, findings).await;
+            git(&children, findings).await;
             sandbox(children, config, findings).await;
         }
-        Err(error) => findings.fail("processes", error.to_string(), ""),
+        Err(error) => {
+            let advice = "the system refuses a thread or /proc: look at its limits and mounts";
+            findings.fail("processes", error.to_string(), advice);
+        }
     }
     tiers(config, findings);
     ceilings(config, findings);
@@ -127,11 +130,7 @@ fn data_folder(folder: &Path, findings: &mut Findings) {
                 .ok("data folder", format!("{}: a Foreman works with it{who}", folder.display()));
         }
         Err(error) => {
-            findings.fail(
-                "data folder",
-                error.to_string(),
-                "set FOREMAN_DATA_DIR to a folder of yours",
-            );
+            findings.fail("data folder", error.to_string(), "");
         }
     }
     let Ok(disk) = rustix::fs::statvfs(folder) else { return };
@@ -164,14 +163,21 @@ async fn database(config: &Config, findings: &mut Findings) {
     }
 }
 
-async fn git(children: &Children, config: &Config, findings: &mut Findings) {
-    let version = match Git::new(children.clone(), &config.data_dir) {
-        Ok(git) => git.version().await,
-        Err(error) => Err(error),
+async fn git(children: &Children, findings: &mut Findings) {
+    // In a folder of its own: what is wrong with the data folder is said there.
+    let version = match tempfile::tempdir().map(|dir| Git::new(children.clone(), dir.path())) {
+        Ok(Ok(git)) => git.version().await,
+        Ok(Err(error)) => Err(error),
+        Err(error) => {
+            let advice = "set TMPDIR to a folder that can be written";
+            return findings.fail("git", format!("no temporary folder: {error}"), advice);
+        }
     };
     match version {
         Ok(version) => findings.ok("git", version),
-        Err(error) => findings.fail("git", error.to_string(), "install a newer git"),
+        Err(error) => {
+            findings.fail("git", error.to_string(), "install a newer git, or put it on PATH");
+        }
     }
 }
 
@@ -232,7 +238,7 @@ fn tiers(config: &Config, findings: &mut Findings) {
         findings.warn("tiers", left.why.clone(), "");
     }
     if !usable {
-        findings.fail("tiers", "no tier can be asked", "set OPENAI_API_KEY, or a LOCAL_BUILDER_*");
+        findings.fail("tiers", "no tier can be asked", "set OPENAI_API_KEY, or LOCAL_BUILDER_COMMAND, or LOCAL_BUILDER_BASE_URL and LOCAL_BUILDER_MODEL");
     }
 }
 
@@ -265,7 +271,8 @@ async fn github(config: &Config, repo: Option<&RepoName>, findings: &mut Finding
     }
     let login = match client.login().await {
         Ok(login) => login,
-        Err(error) => return findings.fail(WHAT, error.to_string(), ADVICE),
+        // These errors say themselves what to do.
+        Err(error) => return findings.fail(WHAT, error.to_string(), ""),
     };
     let who = login.clone().unwrap_or_else(|| "a token that may not ask its own name".to_owned());
     findings.ok(WHAT, format!("{} knows us as {who}", config.github.api_url));

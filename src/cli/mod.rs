@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use args::{Cli, Command};
 
@@ -57,20 +57,55 @@ pub enum CliError {
     Other(String),
 }
 
-/// Runs one command to its exit code.
+impl CliError {
+    /// The error's stable name, where it has one of its own.
+    const fn code(&self) -> &str {
+        match self {
+            Self::Config(_) | Self::Telemetry(_) => "configuration",
+            Self::Client(error) => error.code(),
+            Self::Store(StoreError::UnknownRun(_)) => "run_not_found",
+            Self::Store(StoreError::Locked { .. })
+            | Self::App(AppError::Store(StoreError::Locked { .. })) => "data_folder_in_use",
+            Self::Start(StartError::NoCredential) => "no_github_credential",
+            Self::Start(StartError::RunActive(_)) => "run_active",
+            Self::Start(StartError::Disabled) => "overnight_disabled",
+            Self::App(_) | Self::Store(_) | Self::Start(_) | Self::Plan(_) | Self::Demo(_) => {
+                "failed"
+            }
+            Self::Signals(_) | Self::Other(_) => "failed",
+        }
+    }
+}
+
+/// Runs one command to its exit code. With `--json` an error is said in JSON too; the sentence for
+/// standard error is the caller's.
 pub async fn execute(cli: Cli) -> Result<ExitCode, CliError> {
+    let json = cli.json;
+    let done = dispatch(cli).await;
+    if let (Err(error), true) = (&done, json) {
+        print_json(&json!({ "error": error.to_string(), "code": error.code() }));
+    }
+    done
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     let json = cli.json;
     let Cli { data_dir, config, command, .. } = cli;
     let lookup = move |name: &str| overridden(name, data_dir.as_ref(), config.as_ref());
     match command.unwrap_or(Command::Serve) {
         Command::Serve => serve::serve(load(&lookup, "info")?).await,
-        Command::Run(args) => run::run(load(&lookup, "warn")?, args, json).await,
-        Command::Plan(args) => plan::plan(load(&lookup, "warn")?, args, json).await,
+        Command::Run(args) => run::run(load(&lookup, "warn")?, args, named(&lookup), json).await,
+        Command::Plan(args) => plan::plan(load(&lookup, QUIET)?, args, named(&lookup), json).await,
         Command::Status { repo } => status::status(&load(&lookup, "warn")?, repo, json).await,
-        Command::Cancel { run } => cancel::cancel(load(&lookup, "warn")?, &run, json).await,
+        Command::Cancel { run } => cancel::cancel(load(&lookup, QUIET)?, &run, json).await,
         Command::Doctor { repo } => doctor::doctor(&lookup, repo, json).await,
         Command::Demo { serve } => demo::demo(&lookup, serve, json).await,
     }
+}
+
+/// Whether the person says which server is meant.
+fn named(lookup: Lookup<'_>) -> bool {
+    lookup("FOREMAN_URL").is_some_and(|url| !url.is_empty())
 }
 
 /// The flags stand above the environment.
@@ -86,6 +121,9 @@ fn overridden(
     };
     flag.map(|path| path.clone().into_os_string()).or_else(|| std::env::var_os(name))
 }
+
+/// For commands that run nothing: what the sandbox or the tiers lack is not their business.
+const QUIET: &str = "error";
 
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
@@ -121,6 +159,11 @@ fn exit_code(status: RunStatus) -> ExitCode {
 
 fn print_json(value: &Value) {
     println!("{value}");
+}
+
+/// Text that may come from an issue, so that it cannot steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// A line for people; nothing with `--json`.

@@ -5,36 +5,29 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::args::NightArgs;
-use super::client::Client;
+use super::client::{Client, ClientError};
 use super::run::{config_json, night_config};
-use super::{CliError, print_json};
+use super::{CliError, print_json, printable};
 use crate::app::{App, AppError};
 use crate::config::Config;
 use crate::domain::run::NightRequest;
 use crate::store::StoreError;
 
-pub async fn plan(config: Config, args: NightArgs, json: bool) -> Result<ExitCode, CliError> {
-    let request = NightRequest {
-        repo: args.repo.clone(),
-        config: night_config(&config, &args),
-        dry_run: true,
-    };
-    let plan = match App::build(config.clone()).await {
-        Ok(app) => {
-            let planned = app.overnight.plan(&request).await;
-            app.store.clone().close().await;
-            json!(planned?)
-        }
-        Err(AppError::Store(StoreError::Locked { .. })) => {
-            let body = json!({
-                "owner": args.repo.owner(),
-                "repo": args.repo.name(),
-                "config": config_json(&args),
-            });
-            let client = Client::new(&config)?;
-            client.post("/api/foreman/overnight/plan", &body).await?["plan"].take()
-        }
-        Err(error) => return Err(error.into()),
+/// `named`: `FOREMAN_URL` says which server is meant. Else the one that holds the data folder is.
+pub async fn plan(
+    config: Config,
+    args: NightArgs,
+    named: bool,
+    json: bool,
+) -> Result<ExitCode, CliError> {
+    let plan = match named.then(|| Client::new(&config)).transpose()? {
+        Some(client) => match planned_there(&client, &args).await {
+            Err(CliError::Client(ClientError::Unreachable { .. })) => {
+                planned_here(&config, &args).await?
+            }
+            other => other?,
+        },
+        None => planned_here(&config, &args).await?,
     };
     if json {
         print_json(&json!({ "success": true, "plan": plan }));
@@ -44,6 +37,32 @@ pub async fn plan(config: Config, args: NightArgs, json: bool) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
+async fn planned_there(client: &Client, args: &NightArgs) -> Result<Value, CliError> {
+    let body = json!({
+        "owner": args.repo.owner(),
+        "repo": args.repo.name(),
+        "config": config_json(args),
+    });
+    Ok(client.post("/api/foreman/overnight/plan", &body).await?["plan"].take())
+}
+
+/// In this process, unless a server holds the data folder.
+async fn planned_here(config: &Config, args: &NightArgs) -> Result<Value, CliError> {
+    let request =
+        NightRequest { repo: args.repo.clone(), config: night_config(config, args), dry_run: true };
+    match App::build(config.clone()).await {
+        Ok(app) => {
+            let planned = app.overnight.plan(&request).await;
+            app.store.clone().close().await;
+            Ok(json!(planned?))
+        }
+        Err(AppError::Store(StoreError::Locked { .. })) => {
+            planned_there(&Client::new(config)?, args).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The plan's JSON as lines: those to be worked on in order, then the skipped with the reason.
 #[must_use]
 pub fn for_people(plan: &Value) -> String {
@@ -51,10 +70,7 @@ pub fn for_people(plan: &Value) -> String {
     let issues = plan["issues"].as_array().unwrap_or(&none);
     let (skipped, eligible): (Vec<_>, Vec<_>) =
         issues.iter().partition(|issue| issue["skip"].is_object());
-    let text = |value: &Value| -> String {
-        let text = value.as_str().unwrap_or_default();
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-    };
+    let text = |value: &Value| printable(value.as_str().unwrap_or_default());
     let mut out =
         format!("{} of {} open issues would be worked on\n", eligible.len(), issues.len());
     for (index, issue) in eligible.iter().enumerate() {

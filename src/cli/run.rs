@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::args::{NightArgs, RunArgs};
 use super::client::{Client, ClientError};
-use super::signals::Signals;
+use super::signals::{Signals, end_now};
 use super::{CliError, exit_code, print_json, progress, say};
 use crate::app::{App, AppError};
 use crate::config::Config;
@@ -15,7 +15,21 @@ use crate::domain::run::{NightConfig, NightRequest, Run};
 use crate::overnight::{StartError, report};
 use crate::store::StoreError;
 
-pub async fn run(config: Config, args: RunArgs, json: bool) -> Result<ExitCode, CliError> {
+/// `named`: `FOREMAN_URL` says which server is meant. Else the one that holds the data folder is.
+pub async fn run(
+    config: Config,
+    args: RunArgs,
+    named: bool,
+    json: bool,
+) -> Result<ExitCode, CliError> {
+    if named {
+        match there(&Client::new(&config)?, &args, json).await {
+            Err(CliError::Client(error @ ClientError::Unreachable { .. })) => {
+                say(json, &format!("{error}. The night runs here."));
+            }
+            other => return other,
+        }
+    }
     let request = NightRequest {
         repo: args.night.repo.clone(),
         config: night_config(&config, &args.night),
@@ -67,14 +81,25 @@ pub fn config_json(args: &NightArgs) -> Value {
 
 /// In this process.
 async fn here(app: App, request: NightRequest, json: bool) -> Result<ExitCode, CliError> {
+    let repo = request.repo.clone();
+    let mut signals = Signals::listen()?;
     let id = begin(&app, request, json).await?;
-    let run = attend(&app, &id, json).await?;
+    let run = attend(&app, &id, json, &mut signals, OnSignal::Pause).await?;
     app.overnight.shutdown(app.config.shutdown).await;
     app.store.clone().close().await;
     if json {
         print_json(&json!({ "success": true, "run": run }));
     } else {
         println!("\n{}", report::text(&run));
+    }
+    if run.status.is_active() {
+        say(
+            json,
+            &format!(
+                "The night is not over: `foreman run {repo}` or `foreman serve` goes on with it, \
+                 `foreman cancel {id}` ends it for good."
+            ),
+        );
     }
     Ok(exit_code(run.status))
 }
@@ -86,12 +111,15 @@ async fn begin(app: &App, request: NightRequest, json: bool) -> Result<RunId, Cl
         Ok(run) => {
             say(
                 json,
-                &format!("Night {} for {repo} (Ctrl-C ends it after the current effect)", run.id),
+                &format!("Night {} for {repo} (Ctrl-C stops after the current effect)", run.id),
             );
             Ok(run.id)
         }
         Err(StartError::RunActive(id)) if !dry_run => {
-            say(json, &format!("Going on with the unfinished night {id} for {repo}"));
+            say(
+                json,
+                &format!("Going on with the unfinished night {id} for {repo}, as it was asked for"),
+            );
             app.overnight.resume_all().await?;
             Ok(id)
         }
@@ -99,21 +127,52 @@ async fn begin(app: &App, request: NightRequest, json: bool) -> Result<RunId, Cl
     }
 }
 
-/// Shows a night until it ended. The first signal asks it to end, the second ends the process.
-pub async fn attend(app: &App, id: &RunId, json: bool) -> Result<Run, CliError> {
-    let mut signals = Signals::listen()?;
+/// What the first Ctrl-C asks for. The second always ends the process.
+#[derive(Debug, Clone, Copy)]
+pub enum OnSignal {
+    /// Stop after the current effect; the next start goes on with the night.
+    Pause,
+    /// End the night after the current effect.
+    Cancel,
+}
+
+/// Shows a night until it ended or a signal stopped it.
+pub async fn attend(
+    app: &App,
+    id: &RunId,
+    json: bool,
+    signals: &mut Signals,
+    first: OnSignal,
+) -> Result<Run, CliError> {
     let following = progress::follow(&app.store, id, json);
     tokio::pin!(following);
     let run = tokio::select! {
         run = &mut following => run?,
         () = signals.next() => {
-            say(json, "Ending after the current effect; once more ends now");
-            signals.end_on_next();
-            app.overnight.cancel(id).await?;
-            following.await?
+            say(json, "Stopping after the current effect; Ctrl-C once more ends at once");
+            tokio::select! {
+                run = &mut following => run?,
+                stopped = stop(app, id, first) => {
+                    stopped?;
+                    app.store.run(id).await?
+                }
+                () = signals.next() => end_now(),
+            }
         }
     };
     run.ok_or_else(|| CliError::Store(StoreError::UnknownRun(id.clone())))
+}
+
+/// Comes back when no work is left in this process. A cancelled night is followed to its end.
+async fn stop(app: &App, id: &RunId, how: OnSignal) -> Result<(), StoreError> {
+    match how {
+        OnSignal::Pause => app.overnight.shutdown(app.config.shutdown).await,
+        OnSignal::Cancel => {
+            app.overnight.cancel(id).await?;
+            std::future::pending::<()>().await;
+        }
+    }
+    Ok(())
 }
 
 /// In the running server.
@@ -130,12 +189,20 @@ async fn there(client: &Client, args: &RunArgs, json: bool) -> Result<ExitCode, 
     say(json, &format!("Night {id} for {repo}, in the server at {}", client.url()));
     let path = format!("/api/foreman/overnight/runs/{id}");
     let mut signals = Signals::listen()?;
-    let following = client.follow(&id, |event| say(json, &progress::line(event)));
+    let mut lines = progress::Lines::default();
+    let following = client.follow(&id, |event| {
+        if let Some(line) = lines.line(event) {
+            say(json, &line);
+        }
+    });
     tokio::pin!(following);
     tokio::select! {
         followed = &mut following => followed?,
         () = signals.next() => {
-            say(json, "Ending after the current effect; once more leaves it to the server");
+            say(
+                json,
+                "The server ends the night after the current effect; Ctrl-C once more does not wait for it",
+            );
             signals.end_on_next();
             cancel_unless_ended(client, &path).await?;
             following.await?;

@@ -28,12 +28,17 @@ impl Signals {
         }
     }
 
-    /// From now on a signal ends the process at once. What is unfinished is resumed at the next
-    /// start: that is what the store is for.
+    /// From now on a signal ends the process at once.
     pub fn end_on_next(mut self) {
         tokio::spawn(async move {
             self.next().await;
-            std::process::exit(INTERRUPTED);
+            end_now()
         });
     }
+}
+
+/// Ends the process at once. What is unfinished is resumed at the next start: that is what the
+/// store is for.
+pub fn end_now() -> ! {
+    std::process::exit(INTERRUPTED)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::{CliError, print_json};
+use super::{CliError, print_json, printable};
 use crate::app::{self, AppError};
 use crate::config::Config;
 use crate::domain::ids::RepoName;
@@ -98,7 +98,7 @@ fn lines(run: &Run) -> String {
         let detail = row.pr_url.as_ref().or(row.reason.as_ref()).or(row.step.as_ref());
         let detail = detail.map_or_else(String::new, |detail| format!(": {detail}"));
         let line = format!("{:>8} {state:<8} {}{detail}", row.issue_number.to_string(), row.title);
-        out.extend(line.chars().map(|c| if c.is_control() { ' ' } else { c }));
+        out.push_str(&printable(&line));
         out.push('\n');
     }
     for error in &run.errors {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +21,11 @@ const HONOURED: &[&str] =
     &["HOST", "PORT", "RUST_LOG", "FOREMAN_LOG_FORMAT", "FOREMAN_SANDBOX", "FOREMAN_API_TOKEN"];
 /// And these too where the person gave a model of their own.
 const MODEL: &[&str] = &["OPENAI_BASE_URL", "OPENAI_API_KEY", "FOREMAN_CONFIG"];
+
+/// The scripted model takes any key, and the configuration wants one.
+pub const MODEL_KEY: &str = "demo-key-that-opens-nothing";
+/// The port of an ordinary start.
+const USUAL_PORT: u16 = 3000;
 
 /// Why the demo could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -66,13 +72,23 @@ pub async fn set_up(
     };
     if let Some(model) = &model {
         variables.insert("OPENAI_BASE_URL", model.base_url().as_str().into());
-        variables.insert("OPENAI_API_KEY", "demo-key-that-opens-nothing".into());
+        variables.insert("OPENAI_API_KEY", MODEL_KEY.into());
+    }
+    if variables.get("PORT").is_none_or(|port| port == "0") {
+        variables.insert("PORT", free_port()?.to_string().into());
     }
     variables.insert("GITHUB_API_URL", github.api_url().as_str().into());
     variables.insert("GITHUB_TOKEN", github.token().into());
     variables.insert("FOREMAN_DATA_DIR", folder.into());
     let config = Config::load(&|name| variables.get(name).cloned(), folder)?;
     Ok(Stage { github, model, repo, config })
+}
+
+/// The usual port where it is free, so that every address can be said before it is served.
+fn free_port() -> std::io::Result<u16> {
+    let taken = |port| TcpListener::bind(("127.0.0.1", port));
+    let listener = taken(USUAL_PORT).or_else(|_| taken(0))?;
+    Ok(listener.local_addr()?.port())
 }
 
 /// A fresh folder for a demo below the ordinary data folder.

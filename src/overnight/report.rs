@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::domain::money::Usd;
 use crate::domain::run::{IssueResult, IssueStatus, Run};
 
 fn with_status(run: &Run, status: IssueStatus) -> Vec<&IssueResult> {
@@ -96,7 +97,12 @@ fn what(row: &IssueResult) -> String {
         (Some(url), None) => url.clone(),
         (Some(url), Some(reason)) => format!("{reason} ({url})"),
         (None, Some(reason)) => reason.clone(),
-        (None, None) => "passed, not published".to_owned(),
+        (None, None) => match row.status {
+            IssueStatus::Success => "passed, not published".to_owned(),
+            IssueStatus::Running => row.step.clone().unwrap_or_else(|| "under way".to_owned()),
+            IssueStatus::Pending => "its turn had not come".to_owned(),
+            IssueStatus::Failed | IssueStatus::Skipped => "no reason was stored".to_owned(),
+        },
     };
     if let Some(qa) = row.qa_results.as_ref().filter(|_| row.status != IssueStatus::Skipped) {
         let _ = write!(text, " — {} of {} checks passed", qa.passed_checks, qa.total_checks);
@@ -104,43 +110,134 @@ fn what(row: &IssueResult) -> String {
     text
 }
 
-/// For a terminal.
+/// For a terminal: a headline, then what there is to read, what failed and what was left out.
 #[must_use]
 pub fn text(run: &Run) -> String {
     let mut out = String::new();
     let took =
-        seconds(run).map_or_else(|| "unfinished".to_owned(), |seconds| format!("{seconds} s"));
+        seconds(run).map_or_else(|| "not over yet".to_owned(), |seconds| format!("{seconds} s"));
     let _ = writeln!(
         out,
-        "Night {} for {}/{}: {} ({took}, {})",
-        run.id, run.owner, run.repo, run.status, run.cost_usd
+        "Night of {} for {}/{}: {}",
+        run.start_time.format("%Y-%m-%d"),
+        run.owner,
+        run.repo,
+        run.status
     );
-    for error in &run.errors {
-        let _ = writeln!(out, "  ! {error}");
-    }
+    let _ = writeln!(out, "{took}, {}, run {}", rounded(run.cost_usd), run.id);
     let _ = writeln!(
         out,
-        "  {} issues: {} succeeded, {} failed, {} skipped",
+        "{} issues: {} succeeded, {} failed, {} skipped",
         run.total_issues, run.successful_issues, run.failed_issues, run.skipped_issues
     );
-    let marks = [
-        (IssueStatus::Success, "✓"),
-        (IssueStatus::Failed, "✗"),
-        (IssueStatus::Skipped, "-"),
-        (IssueStatus::Running, "…"),
-        (IssueStatus::Pending, " "),
+    for error in &run.errors {
+        let _ = writeln!(out, "! {}", one_line(error));
+    }
+    let sections = [
+        (IssueStatus::Success, "Pull requests", "✓"),
+        (IssueStatus::Failed, "Failed", "✗"),
+        (IssueStatus::Skipped, "Skipped", "-"),
+        (IssueStatus::Running, "Not finished", "…"),
+        (IssueStatus::Pending, "Not begun", " "),
     ];
-    for (status, mark) in marks {
-        for row in with_status(run, status) {
-            let _ = writeln!(
-                out,
-                "  {mark} {:<5} {}\n          {} ({})",
-                row.issue_number.to_string(),
-                row.title,
-                what(row),
-                row.cost_usd
-            );
+    for (status, title, mark) in sections {
+        let rows = with_status(run, status);
+        if rows.is_empty() {
+            continue;
+        }
+        let _ = writeln!(out, "\n{title}");
+        for row in rows {
+            let number = row.issue_number.to_string();
+            let _ =
+                writeln!(out, "  {mark} {number:<5} {}{}", one_line(&row.title), stacked(run, row));
+            let _ = writeln!(out, "          {}{}", one_line(&what(row)), spent(row));
         }
     }
     out
+}
+
+/// Which row's branch this one stands on.
+fn stacked(run: &Run, row: &IssueResult) -> String {
+    let below = run.issue_results.iter().find(|other| {
+        other.issue_number != row.issue_number
+            && row.pr_url.is_some()
+            && row.base_sha.is_some()
+            && other.head_sha == row.base_sha
+    });
+    below.map_or_else(String::new, |below| format!("  (stacked on {})", below.issue_number))
+}
+
+fn spent(row: &IssueResult) -> String {
+    if row.cost_usd == Usd::ZERO { String::new() } else { format!(", {}", rounded(row.cost_usd)) }
+}
+
+/// To a hundredth of a cent: a night's figures are compared by eye.
+fn rounded(cost: Usd) -> String {
+    if cost == Usd::ZERO { "$0".to_owned() } else { format!("${:.4}", cost.as_usd()) }
+}
+
+/// Titles and reasons come from others: they must not steer the terminal.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, Utc};
+
+    use super::*;
+    use crate::domain::ids::{IssueNumber, RunId};
+    use crate::domain::plan::SequenceType;
+    use crate::domain::run::RunStatus;
+
+    fn row(number: u64, status: IssueStatus) -> IssueResult {
+        let mut row =
+            IssueResult::pending(IssueNumber(number), "A\u{1b}[2J title", SequenceType::Build);
+        row.status = status;
+        row
+    }
+
+    #[test]
+    fn the_text_says_what_stands_on_what_and_steers_no_terminal() {
+        let mut first = row(1, IssueStatus::Success);
+        first.pr_url = Some("http://x/pull/7".to_owned());
+        first.head_sha = "1111111111111111111111111111111111111111".parse().ok();
+        let mut second = row(2, IssueStatus::Success);
+        second.pr_url = Some("http://x/pull/8".to_owned());
+        second.base_sha = first.head_sha.clone();
+        let mut third = row(3, IssueStatus::Skipped);
+        third.reason = Some("in a dependency cycle with #4".to_owned());
+        let run = Run {
+            id: RunId::new("r-1"),
+            owner: "o".to_owned(),
+            repo: "r".to_owned(),
+            start_time: DateTime::<Utc>::UNIX_EPOCH,
+            end_time: None,
+            status: RunStatus::Partial,
+            dry_run: false,
+            total_issues: 3,
+            processed_issues: 3,
+            successful_issues: 2,
+            failed_issues: 0,
+            skipped_issues: 1,
+            cost_usd: Usd::from_nanos(12_345_678),
+            issue_results: vec![first, second, third],
+            errors: vec!["a\nb".to_owned()],
+        };
+        let text = text(&run);
+        assert!(
+            text.starts_with(
+                "Night of 1970-01-01 for o/r: partial\nnot over yet, $0.0123, run r-1\n"
+            ),
+            "{text}"
+        );
+        assert_eq!(text.matches("(stacked on #1)").count(), 1, "{text}");
+        assert!(text.contains("\n! a b\n") && !text.contains('\u{1b}'), "{text}");
+        assert!(
+            text.ends_with(
+                "Skipped\n  - #3    A [2J title\n          in a dependency cycle with #4\n"
+            ),
+            "{text}"
+        );
+    }
 }

@@ -17,6 +17,9 @@ pub struct SandboxReport {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// Whether a toolchain is there that the box's user cannot reach; `not_held` says which.
+    #[serde(skip)]
+    pub toolchain_closed: bool,
 }
 
 /// What was found out about the machine.
@@ -93,7 +96,8 @@ impl SandboxReport {
         }
         not_held.push("total disk space of a workspace".to_owned());
         not_held.extend(facts.reached.into_iter().map(|what| format!("{what} of other processes")));
+        let toolchain_closed = facts.closed.is_some();
         not_held.extend(facts.closed);
-        Self { kind, held, not_held, advice: facts.advice }
+        Self { kind, held, not_held, advice: facts.advice, toolchain_closed }
     }
 }

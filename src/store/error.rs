@@ -53,7 +53,10 @@ pub enum StoreError {
         folder.display()
     )]
     Locked { folder: PathBuf, pid: Option<u32> },
-    #[error("the data folder {} cannot be used: {source}", folder.display())]
+    #[error(
+        "the data folder {} cannot be used: {source}; set FOREMAN_DATA_DIR to a folder of yours",
+        folder.display()
+    )]
     DataFolder {
         folder: PathBuf,
         #[source]

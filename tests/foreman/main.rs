@@ -2,6 +2,7 @@
 
 mod architecture;
 mod builders;
+mod cli;
 mod contract_edges;
 mod contract_environment;
 mod contract_gate;
