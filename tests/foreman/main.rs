@@ -13,6 +13,7 @@ mod contract_stacks;
 mod contract_trust;
 mod docs;
 mod gate;
+mod gate_witness;
 mod git;
 mod github;
 mod http;
