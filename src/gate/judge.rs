@@ -65,8 +65,14 @@ impl Gate {
         }
         checks.append(&mut diff.checks);
         checks.extend(
-            memory::records(&self.store, candidate.fence, candidate.issue, &candidate.attempt)
-                .await?,
+            memory::records(
+                &self.store,
+                &self.chain,
+                candidate.fence,
+                candidate.issue,
+                &candidate.attempt,
+            )
+            .await?,
         );
         checks.push(memory::logs_whole(&self.runner.logs, &checks).await?);
         checks.sort_by_key(|check| check.dimension);
@@ -354,7 +360,7 @@ fn untouched(candidate: &Candidate<'_>, session: &Session) -> Check {
     let outcome = if new.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed };
     let mut findings: Vec<String> = new
         .iter()
-        .map(|path| format!("running the checks changed the tracked file {path}"))
+        .map(|path| format!("running the checks changed {path}, which is the commit's own"))
         .collect();
     if findings.is_empty() {
         findings.push(format!(

@@ -1,4 +1,9 @@
 //! Memory fabric: this attempt's records were written and read back, and the event chain holds.
+//!
+//! The chain is read from where the last candidate's check left off: a log that grows all its life
+//! is not read from its beginning for each. `GET …/governance/verify` reads all of it.
+
+use std::sync::{Mutex, PoisonError};
 
 use super::error::GateError;
 use super::finding::check;
@@ -6,11 +11,27 @@ use super::keep::Logs;
 use crate::domain::event::EventType;
 use crate::domain::evidence::{Check, CheckOutcome, Dimension};
 use crate::domain::ids::{AttemptId, IssueNumber};
-use crate::store::{EventQuery, Fence, Store};
+use crate::store::{ChainReport, EventQuery, Fence, Store, Verified};
+
+/// How far the event chain was found good, by all who judge with one gate.
+#[derive(Debug, Default)]
+pub(super) struct ChainMark(Mutex<Verified>);
+
+impl ChainMark {
+    async fn verify(&self, store: &Store) -> Result<ChainReport, GateError> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (report, reached) = store.verify_chain_after(&known).await?;
+        if let Some(reached) = reached {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reached;
+        }
+        Ok(report)
+    }
+}
 
 /// Reads the attempt and the chain back from the store.
 pub(super) async fn records(
     store: &Store,
+    mark: &ChainMark,
     fence: &Fence,
     issue: IssueNumber,
     attempt: &AttemptId,
@@ -26,7 +47,7 @@ pub(super) async fn records(
         Some(_) => None,
     };
     let attempt_check = one("attempt_read_back", wrong);
-    let report = store.verify_chain().await?;
+    let report = mark.verify(store).await?;
     let wrong = match (report.ok, report.first_bad) {
         (true, _) => None,
         (false, Some(bad)) => {

@@ -24,6 +24,7 @@ mod memory;
 mod passed;
 mod qic;
 mod run;
+mod witness;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,10 +41,11 @@ use crate::store::{Fence, Store};
 pub use base::BaseVerdict;
 pub use error::GateError;
 pub use keep::{LOG_CAP, Logs};
-pub use passed::GatesPassed;
+pub use passed::{Attempt, GatesPassed};
 pub use policy::Policy;
 pub use run::{CommandResult, Ended};
 
+use memory::ChainMark;
 use run::Runner;
 
 /// Judges bases and candidates. Cheap to clone.
@@ -51,6 +53,7 @@ use run::Runner;
 pub struct Gate {
     runner: Runner,
     store: Store,
+    chain: Arc<ChainMark>,
 }
 
 /// A commit that a builder's work became, on the tip it was merged onto.
@@ -113,7 +116,7 @@ impl Gate {
         std::fs::create_dir_all(&dir).map_err(GateError::io("make", &dir))?;
         let dir = dir.canonicalize().map_err(GateError::io("find", &dir))?;
         let logs = Logs::new(data_dir, redactor);
-        Ok(Self { runner: Runner { sandbox, logs, dir }, store })
+        Ok(Self { runner: Runner { sandbox, logs, dir }, store, chain: Arc::default() })
     }
 
     /// Runs the checks on a base commit. The caller keeps the verdict for the night.
@@ -139,9 +142,9 @@ impl Gate {
     }
 
     /// Makes the proof again after a restart, from what `GatesPassed::to_value` gave: only where
-    /// the evidence and every log it names are still there, unaltered.
-    pub async fn recall(&self, stored: &serde_json::Value) -> Option<GatesPassed> {
-        passed::recall(&self.runner.logs, stored).await
+    /// the evidence is of that very attempt and it and every log it names are there, unaltered.
+    pub async fn recall(&self, stored: &serde_json::Value, of: Attempt<'_>) -> Option<GatesPassed> {
+        passed::recall(&self.runner.logs, stored, of).await
     }
 
     /// The stored logs.

@@ -54,6 +54,14 @@ impl GatesPassed {
     }
 }
 
+/// Whose work a proof must be of.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    pub run: &'a RunId,
+    pub issue: IssueNumber,
+    pub attempt: &'a AttemptId,
+}
+
 /// What the evidence binds together.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -92,14 +100,20 @@ struct Stored {
 }
 
 /// Makes the proof again from what `to_value` gave, where evidence and logs are still whole.
-pub(super) async fn recall(logs: &Logs, stored: &serde_json::Value) -> Option<GatesPassed> {
+pub(super) async fn recall(
+    logs: &Logs,
+    stored: &serde_json::Value,
+    of: Attempt<'_>,
+) -> Option<GatesPassed> {
     let stored = Stored::deserialize(stored).ok()?;
     // The evidence went through the redactor, which leaves ids alone, so it reads back.
     let text = logs.read(&stored.evidence_sha256).await.ok()??;
     let evidence: Evidence = serde_json::from_str(&text).ok()?;
     let same = (&evidence.commit, &evidence.tree, &evidence.base)
         == (&stored.commit, &stored.tree, &stored.base);
-    if !same || !QaSummary::of(evidence.qa.checks.clone()).passed {
+    let theirs =
+        (&evidence.run, evidence.issue, &evidence.attempt) == (of.run, of.issue, of.attempt);
+    if !same || !theirs || !QaSummary::of(evidence.qa.checks.clone()).passed {
         return None;
     }
     for sha256 in evidence.qa.checks.iter().filter_map(|check| check.log_sha256.as_deref()) {

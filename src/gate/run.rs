@@ -3,7 +3,8 @@
 //! Owns `data_dir/gate/`. Never decides whether a result is good: `qic` does.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -14,8 +15,9 @@ use super::logs::{
     LintFinding, TestReport, missing_tool, plain, read_findings, read_tests, unreachable_dependency,
 };
 use super::policy::{CommandKind, PlannedCommand, Policy};
+use super::witness::Witness;
 use crate::domain::ids::CommitId;
-use crate::git::{FileStatus, GitError, Mirror, remove_workspace};
+use crate::git::{Mirror, remove_workspace};
 use crate::process::Ending;
 use crate::sandbox::{Place, Sandbox, Shell, prepare_place};
 
@@ -70,7 +72,7 @@ impl CommandResult {
 #[derive(Debug, Default)]
 pub struct Session {
     pub results: Vec<CommandResult>,
-    /// Tracked files that the commands themselves changed.
+    /// Tracked files and directories that the commands themselves changed, for however short.
     pub altered: BTreeSet<String>,
 }
 
@@ -95,15 +97,29 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Session, GateError> {
         let bench = self.open(mirror, commit, label).await?;
-        let done = self.run_all(&bench, policy, flaky, cancel).await;
-        let altered = match done {
-            Ok(_) => altered(mirror, &bench, commit).await,
-            Err(_) => Ok(BTreeSet::new()),
-        };
+        let done = self.watched(&bench, policy, flaky, cancel).await;
         let removed = remove_workspace(&bench.root).await;
-        let session = Session { results: done?, altered: altered? };
+        let session = done?;
         removed?;
         Ok(session)
+    }
+
+    async fn watched(
+        &self,
+        bench: &Bench,
+        policy: &Policy,
+        flaky: &HashSet<String>,
+        cancel: &CancellationToken,
+    ) -> Result<Session, GateError> {
+        let workspace = bench.place.workspace.clone();
+        let witness = blocking(&workspace, {
+            let workspace = workspace.clone();
+            move || Witness::new(&workspace)
+        })
+        .await?;
+        let results = self.run_all(bench, policy, flaky, cancel).await?;
+        let altered = blocking(&workspace, move || witness.altered()).await?;
+        Ok(Session { results, altered })
     }
 
     async fn run_all(
@@ -210,23 +226,11 @@ struct Bench {
     place: Place,
 }
 
-/// Tracked files that differ from the commit after the commands: whatever ran then no longer
-/// judged the commit's tree. Lock files that a tool brings up to date are left out.
-async fn altered(
-    mirror: &Mirror,
-    bench: &Bench,
-    commit: &CommitId,
-) -> Result<BTreeSet<String>, GateError> {
-    let changes = match mirror.capture(&bench.place.workspace, commit).await {
-        Ok(captured) => captured.changes,
-        // Commands may leave sockets or nested repositories behind; they are not the tree's.
-        Err(GitError::Refused(_)) => return Ok(BTreeSet::new()),
-        Err(other) => return Err(other.into()),
-    };
-    Ok(changes
-        .into_iter()
-        .filter(|change| change.status != FileStatus::Added)
-        .map(|change| change.old_path.unwrap_or(change.path))
-        .filter(|path| !path.ends_with(".lock") && !path.ends_with("package-lock.json"))
-        .collect())
+/// Looks at a checkout without holding up others.
+async fn blocking<T: Send + 'static>(
+    workspace: &Path,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, GateError> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other);
+    done.and_then(|done| done).map_err(GateError::io("watch", workspace))
 }

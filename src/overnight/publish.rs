@@ -13,7 +13,7 @@ use super::texts;
 use crate::domain::attempt::{Candidate, Event, Outcome, PullRef};
 use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::CommitId;
-use crate::gate::GatesPassed;
+use crate::gate::{self, GatesPassed};
 use crate::git::{Merge, Mirror, Push};
 use crate::github::{GitHubError, NewPull, Pull};
 use crate::store::{Change, EffectState};
@@ -26,7 +26,13 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The stored proof, if it still holds: the evidence is this candidate's and its logs are there.
 async fn proof(worker: &Worker<'_>) -> Option<(GatesPassed, Candidate)> {
     let candidate = worker.state.candidate.clone()?;
-    let passed = worker.context.parts.gate.recall(worker.state.evidence.as_ref()?).await?;
+    let of = gate::Attempt {
+        run: &worker.context.fence.run,
+        issue: worker.number(),
+        attempt: &worker.attempt,
+    };
+    let stored = worker.state.evidence.as_ref()?;
+    let passed = worker.context.parts.gate.recall(stored, of).await?;
     let same = passed.commit() == &candidate.commit
         && passed.tree() == &candidate.tree
         && passed.base() == &candidate.base;

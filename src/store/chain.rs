@@ -17,6 +17,15 @@ impl Store {
     /// Reads the whole log in pages and reports the first event that is not what was written, a
     /// missing one included.
     pub async fn verify_chain(&self) -> Result<ChainReport, StoreError> {
+        Ok(self.verify_chain_after(&Verified::default()).await?.0)
+    }
+
+    /// Reads what came after a place that was verified before. Where all is well, the answer holds
+    /// the new place.
+    pub async fn verify_chain_after(
+        &self,
+        known: &Verified,
+    ) -> Result<(ChainReport, Option<Verified>), StoreError> {
         let mut connection = self.inner.pool.acquire().await?;
         // The last event first and the head after it: what is written meanwhile only moves the
         // head on, so an event beyond it was not written by us.
@@ -28,7 +37,7 @@ impl Store {
             .fetch_one(&mut *connection)
             .await?;
         let (head_seq, head_hash): (i64, String) = (head.try_get(0)?, head.try_get(1)?);
-        let mut chain = Chain { seq: 0, hash: GENESIS_HASH.to_owned() };
+        let mut chain = known.clone();
         let mut bad = None;
         'pages: while chain.seq < head_seq {
             let rows = sqlx::query(
@@ -66,17 +75,27 @@ impl Store {
             });
         }
         let events = chain.seq.unsigned_abs();
-        Ok(ChainReport { ok: bad.is_none(), events, first_bad: bad })
+        let report = ChainReport { ok: bad.is_none(), events, first_bad: bad };
+        let reached = report.ok.then_some(chain);
+        Ok((report, reached))
     }
 }
 
 /// The last event found good.
-struct Chain {
+#[derive(Debug, Clone)]
+pub struct Verified {
     seq: i64,
     hash: String,
 }
 
-impl Chain {
+impl Default for Verified {
+    /// Before the first event.
+    fn default() -> Self {
+        Self { seq: 0, hash: GENESIS_HASH.to_owned() }
+    }
+}
+
+impl Verified {
     fn follow(&mut self, row: &AnyRow) -> Result<Option<FirstBad>, StoreError> {
         let seq: i64 = row.try_get(0)?;
         if seq != self.seq + 1 {
