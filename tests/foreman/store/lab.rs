@@ -8,6 +8,7 @@ use foreman::domain::money::Usd;
 use foreman::domain::redact::Redactor;
 use foreman::domain::run::{NightConfig, NightRequest};
 use foreman::domain::tier::ModelTier;
+use foreman::escalation::{Justification, RailsPolicy};
 use foreman::store::{
     Admission, Ceilings, Created, DatabaseUrl, Fence, NewRun, OpenOptions, QuotaLimits, Reserve,
     Store, StoreClock, StoreError,
@@ -163,8 +164,10 @@ pub fn admission(attempt: &str, limits: QuotaLimits) -> Admission {
         issue: IssueNumber(1),
         tier: ModelTier::Gpt4Turbo,
         reason: "heavy_task".to_owned(),
-        tag: "heavy_refactor".to_owned(),
+        // Passes whatever the throttle says, so that what is tested is the count.
+        tag: Some(Justification::ArchitectureUpdate),
         counted: true,
-        limits,
+        exemption: None,
+        rails: RailsPolicy { limits, ..RailsPolicy::default() },
     }
 }
