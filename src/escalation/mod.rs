@@ -6,17 +6,21 @@
 
 mod context;
 mod errors;
+mod forecast;
 mod policy;
 mod quota;
 mod rails;
+mod report;
 mod select;
 
 pub use context::{context_for, exemption_for, tag_for};
 pub use errors::{Next, RETRY_AFTER_CAP, after_error};
+pub use forecast::{Forecast, Source, forecast};
 pub use policy::SelectionPolicy;
 pub use quota::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow, quota_allows};
 pub use rails::{
     Alert, Exemption, Facts, Passage, RailRefusal, RailsPolicy, RailsRequest, Throttle,
     ViolationLevel, alerts, decide, throttled, violation_level,
 };
+pub use report::{Healing, Period, Report, ReportFacts};
 pub use select::{EscalationReason, Justification, Selection, SelectionContext, select_model};

@@ -148,14 +148,8 @@ fn chain(worker: &Worker<'_>) -> Vec<ModelTier> {
 }
 
 fn ceilings(worker: &Worker<'_>) -> Ceilings {
-    let settings = &worker.context.parts.settings;
-    Ceilings {
-        night: worker.context.request.config.budget_usd,
-        repository: settings.repository_usd,
-        issue: settings.issue_usd,
-        day: settings.day_usd,
-        month: settings.month_usd,
-    }
+    let night = worker.context.request.config.budget_usd;
+    Ceilings { night, ..worker.context.parts.settings.ceilings() }
 }
 
 /// Asks the ledger for leave where the tier needs it. A first choice that is refused goes on at

@@ -20,7 +20,7 @@ use crate::github::GitHub;
 use crate::github::intake::TrustPolicy;
 use crate::models::TierTable;
 use crate::sandbox::Sandbox;
-use crate::store::Store;
+use crate::store::{Ceilings, Store};
 
 /// The rooms the engine works with.
 pub struct Parts {
@@ -76,6 +76,17 @@ impl Settings {
             "dayUsd": self.day_usd,
             "monthUsd": self.month_usd,
         })
+    }
+
+    /// The ceilings of everything but a night, whose own comes from its request.
+    pub(super) const fn ceilings(&self) -> Ceilings {
+        Ceilings {
+            night: self.night_usd,
+            repository: self.repository_usd,
+            issue: self.issue_usd,
+            day: self.day_usd,
+            month: self.month_usd,
+        }
     }
 
     /// Where an attempt's workspaces are.

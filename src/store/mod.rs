@@ -23,6 +23,7 @@ mod money;
 mod options;
 mod rails;
 mod read;
+mod reports;
 mod rows;
 mod runs;
 mod settle;
