@@ -15,7 +15,7 @@ use crate::github::{Credential, intake};
 use crate::models::{self, TierTable, tier_table};
 use crate::overnight::{Parts, Settings};
 use crate::sandbox::Mode;
-use crate::store::{DatabaseUrl, StoreError};
+use crate::store::{Ceilings, DatabaseUrl, StoreError};
 
 /// A lease lasts 30 s and is renewed three times in that.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
@@ -65,7 +65,7 @@ const fn quota_limits(config: &Config) -> QuotaLimits {
 }
 
 /// How the configuration bends the shipped rules of selection.
-pub fn selection_policy(config: &Config) -> SelectionPolicy {
+pub(super) fn selection_policy(config: &Config) -> SelectionPolicy {
     let escalation = &config.escalation;
     SelectionPolicy {
         default_tier: escalation.default_model,
@@ -76,8 +76,20 @@ pub fn selection_policy(config: &Config) -> SelectionPolicy {
     }
 }
 
+/// The money ceilings but a night's own.
+pub(super) const fn ceilings(config: &Config) -> Ceilings {
+    let limits = &config.limits;
+    Ceilings {
+        night: limits.night_usd,
+        repository: None,
+        issue: limits.issue_usd,
+        day: limits.day_usd,
+        month: limits.month_usd,
+    }
+}
+
 /// The operator's part of the safety rails.
-pub fn rails_policy(config: &Config) -> RailsPolicy {
+pub(super) fn rails_policy(config: &Config) -> RailsPolicy {
     RailsPolicy {
         limits: quota_limits(config),
         review_before: config.escalation.review == Review::Before,

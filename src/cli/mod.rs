@@ -7,6 +7,7 @@ mod cancel;
 mod client;
 mod demo;
 mod doctor;
+mod escalation;
 mod plan;
 mod progress;
 mod run;
@@ -69,6 +70,9 @@ pub async fn execute(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Status { repo } => status::status(&load(&lookup, "warn")?, repo, json).await,
         Command::Cancel { run } => cancel::cancel(load(&lookup, "warn")?, &run, json).await,
         Command::Doctor { repo } => doctor::doctor(&lookup, repo, json).await,
+        Command::Escalation { command } => {
+            escalation::escalation(load(&lookup, "warn")?, command, json).await
+        }
         Command::Demo { serve } => demo::demo(&lookup, serve, json).await,
     }
 }

@@ -35,6 +35,23 @@ pub struct SelectionContext {
     pub quota_remaining: Option<u32>,
 }
 
+impl SelectionContext {
+    /// Work of this kind with no flag set and no file known.
+    #[must_use]
+    pub fn new(task_type: impl Into<String>, complexity: Complexity) -> Self {
+        Self {
+            task_type: task_type.into(),
+            complexity,
+            files_affected: 0,
+            is_architecture_task: false,
+            is_governance_task: false,
+            is_milestone_nearing: false,
+            existing_escalations_today: None,
+            quota_remaining: None,
+        }
+    }
+}
+
 /// Why work starts above the ordinary tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

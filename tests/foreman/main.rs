@@ -2,6 +2,7 @@
 
 mod architecture;
 mod builders;
+mod escalation_routes;
 mod gate;
 mod git;
 mod github;

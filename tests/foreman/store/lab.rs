@@ -60,6 +60,10 @@ impl Lab {
         Store::open(options(&self.url, &self.clock, false)).await
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     pub async fn reader(&self) -> Result<Store, StoreError> {
         Store::open(options(&self.url, &self.clock, true)).await
     }
@@ -108,6 +112,12 @@ impl Lab {
         assert!(matches!(created, Created::New(_)), "{created:?}");
         self.store.claim_run(&id, "me", true).await.expect("claimed").expect("ours")
     }
+}
+
+/// A store for a process that was told its database.
+pub async fn open(url: &str) -> Store {
+    let clock = Arc::new(AtomicI64::new(NOON));
+    Store::open(options(url, &clock, false)).await.expect("a store")
 }
 
 fn options(url: &str, clock: &Arc<AtomicI64>, read_only: bool) -> OpenOptions {
