@@ -107,7 +107,7 @@ event_types! {
     BranchPushed => "branch_pushed",
     PrOpened => "pr_opened",
     IssueCommented => "issue_commented",
-    EscalationPending => "escalation_pending_approval",
+    EscalationPendingApproval => "escalation_pending_approval",
     EscalationExempt => "escalation_exempt",
     EscalationAlert => "escalation_alert",
     EscalationViolation => "escalation_violation",

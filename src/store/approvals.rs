@@ -215,7 +215,7 @@ pub(super) async fn ask(
     write(tx, fence, ask, (id.clone(), "approval", "pending_approval", refusal.to_string()))
         .await?;
     let text = format!("{} may not use {} yet: {refusal}", ask.issue, ask.tier);
-    let event = NewEvent::new(EventType::EscalationPending, text)
+    let event = NewEvent::new(EventType::EscalationPendingApproval, text)
         .severity(Severity::Medium)
         .run(&fence.run)
         .issue(ask.issue)

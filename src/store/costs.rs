@@ -190,7 +190,10 @@ impl Store {
             let mut filter = RunFilter { limit: 50, ..RunFilter::default() };
             loop {
                 let (runs, next) = self.runs(filter.clone()).await?;
-                let enough = runs.into_iter().fold(false, |enough, run| take(run) || enough);
+                let mut enough = false;
+                for run in runs {
+                    enough = take(run);
+                }
                 match next {
                     Some(cursor) if !enough => filter.cursor = Some(cursor),
                     Some(_) | None => break,

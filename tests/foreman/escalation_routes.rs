@@ -100,9 +100,53 @@ async fn a_night_is_told_by_every_route() {
     assert!(text.text.starts_with("Escalation, weekly report of"), "{}", text.text);
     assert_eq!(get(&server, "reports").await["reports"], json!([]));
 
+    let quiet = |answer: &Value| {
+        let mut answer = answer.clone();
+        for window in ["daily", "hourly"] {
+            if answer["quota"][window]["used"] == 0 {
+                answer["quota"][window]["resetsAt"] = Value::Null; // "now"
+            }
+        }
+        answer
+    };
+    assert_eq!(quiet(&said(&town, &server.url, &["quota"]).await), quiet(&quota));
     let plan = server.post("/api/foreman/overnight/plan", &crate::support::body()).await.json;
     let forecast = &plan["plan"]["forecast"];
     assert_eq!((&forecast["samples"], &forecast["source"]), (&json!(5), &json!("repository")));
+
+    // Without a server the command line reads the store, and writes where a person decides.
+    let gone = server.url.clone();
+    server.terminate().await;
+    assert_eq!(said(&town, &gone, &["costs"]).await["costs"], costs);
+    assert_eq!(said(&town, &gone, &["events"]).await["events"], events);
+    let day = said(&town, &gone, &["report", "--period", "daily"]).await;
+    assert_eq!(day["report"]["totalUsd"], costs["totalUsd"]);
+    let chosen = said(&town, &gone, &["select", "--complexity", "high"]).await;
+    assert_eq!(chosen["selection"]["selectedModel"], "gpt-4-turbo");
+    let id = "octo/app#3:experimental";
+    let approved = said(&town, &gone, &["approvals", "approve", id, "--reason", "try it"]).await;
+    assert_eq!(approved["approval"]["status"], "approved");
+    let left = said(&town, &gone, &["approvals"]).await["approvals"].clone();
+    let waits = |it: &&Value| it["status"] == "pending_approval";
+    assert_eq!(left.as_array().expect("a list").iter().filter(waits).count(), 0, "{left:#}");
+}
+
+/// What `foreman escalation … --json` answers.
+async fn said(town: &Town, url: &str, words: &[&str]) -> Value {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_foreman"))
+        .args(["--json", "escalation"])
+        .args(words)
+        .env_clear()
+        .envs(&town.env)
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("FOREMAN_URL", url)
+        .current_dir(town.data.path())
+        .output()
+        .await
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let why = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_str(&text).unwrap_or_else(|_| panic!("{words:?}: {text} {why}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,7 +84,7 @@ async fn eight_in_an_hour_throttle_what_needs_review(lab: &Lab) {
     // The same work asked twice: one request, told once; throttling is told once.
     assert_eq!(lab.store.approvals(Some("pending_approval")).await.expect("read").len(), 1);
     assert_eq!(lab.store.approvals(Some("listed")).await.expect("read").len(), 8);
-    assert_eq!(events(lab, EventType::EscalationPending).await, 1);
+    assert_eq!(events(lab, EventType::EscalationPendingApproval).await, 1);
     assert_eq!(events(lab, EventType::EscalationAlert).await, 1);
     // A request that waits holds no slot and counts nothing; what is auto-approved passes.
     assert_eq!(lab.store.quota_used().await.expect("read").hourly, 8);
