@@ -5,7 +5,8 @@
 //!
 //! `domain <- {sequencing, escalation} <- {store, github, git, models, sandbox} <- {builders, gate,
 //! governance} <- overnight <- http <- app <- {demo, cli} <- main`, with `config`, `telemetry` and
-//! `process` beside `domain`.
+//! `process` beside `domain`. For other programs: [`select_model`] and
+//! [`execute_with_escalation`] (`library`, which knows the rules and none of the rooms above).
 
 pub mod config;
 pub mod domain;
@@ -33,3 +34,10 @@ pub mod http;
 
 pub mod cli;
 pub mod demo;
+
+mod library;
+
+pub use library::{
+    Complexity, EscalationEvent, EscalationReason, ModelTier, Selection, SelectionContext, Try,
+    execute_with_escalation, select_model,
+};

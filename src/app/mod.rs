@@ -25,7 +25,7 @@ use crate::git::{Git, GitError};
 use crate::github::{GitHub, GitHubError};
 use crate::http;
 use crate::models::{Models, ModelsError};
-use crate::overnight::{Overnight, Parts};
+use crate::overnight::{Desk, Overnight, Parts};
 use crate::process::Children;
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::store::{DataLock, DatabaseUrl, OpenOptions, Store, StoreClock, StoreError};
@@ -200,4 +200,15 @@ pub async fn open_for_reading(config: &Config) -> Result<Store, AppError> {
     let redactor = Arc::new(Redactor::new(config.secrets()));
     let options = OpenOptions { url, redactor, clock: StoreClock::System, read_only: true };
     Ok(Store::open(options).await?)
+}
+
+/// The escalation desk over a store that is only read.
+pub async fn reading_desk(config: &Config) -> Result<Desk, AppError> {
+    let store = open_for_reading(config).await?;
+    Ok(Desk {
+        store,
+        selection: wiring::selection_policy(config),
+        rails: wiring::rails_policy(config),
+        ceilings: wiring::ceilings(config),
+    })
 }

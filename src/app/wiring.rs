@@ -7,15 +7,15 @@ use secrecy::ExposeSecret;
 
 use super::AppError;
 use crate::builders::WorkLimits;
-use crate::config::{Authors, Config, Database, GitHubCredential, SandboxMode};
+use crate::config::{Authors, Config, Database, GitHubCredential, Review, Rule, SandboxMode};
 use crate::domain::tier::ModelTier;
-use crate::escalation::QuotaLimits;
+use crate::escalation::{EscalationReason, QuotaLimits, RailsPolicy, SelectionPolicy};
 use crate::git::Author;
 use crate::github::{Credential, intake};
 use crate::models::{self, TierTable, tier_table};
 use crate::overnight::{Parts, Settings};
 use crate::sandbox::Mode;
-use crate::store::{DatabaseUrl, StoreError};
+use crate::store::{Ceilings, DatabaseUrl, StoreError};
 
 /// A lease lasts 30 s and is renewed three times in that.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
@@ -59,6 +59,56 @@ pub fn tiers(config: &Config) -> Result<TierTable, AppError> {
     Ok(tier_table(&config.models.tiers, &defaults, local.as_ref(), today, read_key)?)
 }
 
+const fn quota_limits(config: &Config) -> QuotaLimits {
+    let limits = &config.limits;
+    QuotaLimits { daily: limits.daily, hourly: limits.hourly, concurrent: limits.concurrent }
+}
+
+/// How the configuration bends the shipped rules of selection.
+pub(super) fn selection_policy(config: &Config) -> SelectionPolicy {
+    let escalation = &config.escalation;
+    SelectionPolicy {
+        default_tier: escalation.default_model,
+        rules: escalation.rules.iter().map(|(rule, tier)| (reason(*rule), *tier)).collect(),
+        chain: escalation.fallback_chain.clone(),
+        limits: quota_limits(config),
+        review_before: escalation.review == Review::Before,
+    }
+}
+
+/// The money ceilings but a night's own.
+pub(super) const fn ceilings(config: &Config) -> Ceilings {
+    let limits = &config.limits;
+    Ceilings {
+        night: limits.night_usd,
+        repository: None,
+        issue: limits.issue_usd,
+        day: limits.day_usd,
+        month: limits.month_usd,
+    }
+}
+
+/// The operator's part of the safety rails.
+pub(super) fn rails_policy(config: &Config) -> RailsPolicy {
+    RailsPolicy {
+        limits: quota_limits(config),
+        review_before: config.escalation.review == Review::Before,
+        review_per_day: config.escalation.review_per_day,
+    }
+}
+
+const fn reason(rule: Rule) -> EscalationReason {
+    match rule {
+        Rule::HeavyTask => EscalationReason::HeavyTask,
+        Rule::ArchitectureImpact => EscalationReason::ArchitectureImpact,
+        Rule::MultiFileRefactor => EscalationReason::MultiFileRefactor,
+        Rule::GovernanceTask => EscalationReason::GovernanceTask,
+        Rule::ComplexReasoning => EscalationReason::ComplexReasoning,
+        Rule::MultiAgentCoordination => EscalationReason::MultiAgentCoordination,
+        Rule::ProjectMilestone => EscalationReason::ProjectMilestone,
+    }
+}
+
 pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
     let limits = &config.limits;
     Settings {
@@ -83,18 +133,14 @@ pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
             time: Duration::from_secs(u64::from(limits.minutes) * 60),
             ..WorkLimits::default()
         },
-        quota: QuotaLimits {
-            daily: limits.daily,
-            hourly: limits.hourly,
-            concurrent: limits.concurrent,
-        },
         labels: config.escalation.labels.clone(),
         author: Author {
             name: config.publish.author_name.clone(),
             email: config.publish.author_email.clone(),
         },
         message: config.publish.message.clone(),
-        default_tier: config.escalation.default_model,
+        selection: selection_policy(config),
+        rails: rails_policy(config),
         local_command: config.models.local_command.is_some(),
         data_dir: config.data_dir.clone(),
         renew_every: RENEW_EVERY,

@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::domain::ids::{IssueNumber, RepoName, RunId};
 use crate::domain::money::Usd;
+use crate::domain::plan::Complexity;
+use crate::escalation::Period;
 
 /// The heading in the help of what every command takes.
 const EVERYWHERE: &str = "With every command";
@@ -55,11 +57,99 @@ pub enum Command {
         #[arg(value_name = "OWNER/REPO")]
         repo: Option<RepoName>,
     },
+    /// Model tiers, quota, money and the safety rails
+    Escalation {
+        #[command(subcommand)]
+        command: EscalationCommand,
+    },
     /// A whole night with a stand-in GitHub and a scripted model: no token, no key
     Demo {
         /// Stay up afterwards and serve the API
         #[arg(long)]
         serve: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EscalationCommand {
+    /// Which tier work would start at, and by which rule
+    Select(SelectArgs),
+    /// How full the windows and the money ceilings are
+    Quota,
+    /// What was spent, by tier, justification, day and run
+    Costs,
+    /// Work that was escalated, fell back or failed, newest first
+    Events {
+        #[arg(long, value_name = "RUN_ID", value_parser = run_id)]
+        run: Option<RunId>,
+        /// At most this many; 100 unless told
+        #[arg(long, value_name = "N", value_parser = limit)]
+        limit: Option<usize>,
+    },
+    /// What waits for a person; approve, reject or override
+    Approvals {
+        #[command(subcommand)]
+        command: Option<ApprovalsCommand>,
+    },
+    /// The report of a day, a week or a month
+    Report {
+        /// daily, weekly or monthly
+        #[arg(long, value_name = "PERIOD", default_value = "daily", value_parser = period)]
+        period: Period,
+        /// A day inside the period; today unless told
+        #[arg(long, value_name = "DATE")]
+        date: Option<chrono::NaiveDate>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct SelectArgs {
+    /// build, reasoning, analysis, orchestration, coordination ...
+    #[arg(long, value_name = "KIND", default_value = "build")]
+    pub task_type: String,
+    /// low, medium or high
+    #[arg(long, value_name = "HOW", default_value = "medium", value_parser = complexity)]
+    pub complexity: Complexity,
+    /// Files the work touches
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub files: u32,
+    #[arg(long)]
+    pub architecture: bool,
+    #[arg(long)]
+    pub governance: bool,
+    /// Its milestone is due within a week
+    #[arg(long)]
+    pub milestone: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ApprovalsCommand {
+    /// Let a request pass the next time it asks
+    Approve {
+        id: String,
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// How long it holds
+        #[arg(long, value_name = "H", default_value_t = 24, value_parser = clap::value_parser!(i64).range(1..=168))]
+        hours: i64,
+    },
+    /// Keep a request from passing
+    Reject {
+        id: String,
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// Exempt a repository, or one issue, from count limits and throttling; money stays bounded
+    Override {
+        #[arg(value_name = "OWNER/REPO")]
+        repo: RepoName,
+        #[arg(long, value_name = "N", value_parser = issue_number)]
+        issue: Option<IssueNumber>,
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// How long it holds, at most 24
+        #[arg(long, value_name = "H", default_value_t = 24, value_parser = clap::value_parser!(i64).range(1..=24))]
+        hours: i64,
     },
 }
 
@@ -103,6 +193,24 @@ fn issue_number(text: &str) -> Result<IssueNumber, String> {
 fn usd(text: &str) -> Result<Usd, String> {
     let amount = text.trim_start_matches('$').parse().ok().and_then(Usd::from_usd);
     amount.ok_or_else(|| "it takes a number of USD from 0 to 1000000".to_owned())
+}
+
+fn complexity(text: &str) -> Result<Complexity, String> {
+    match text {
+        "low" => Ok(Complexity::Low),
+        "medium" => Ok(Complexity::Medium),
+        "high" => Ok(Complexity::High),
+        _ => Err("it takes low, medium or high".to_owned()),
+    }
+}
+
+fn period(text: &str) -> Result<Period, String> {
+    text.parse()
+}
+
+fn limit(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=1_000).contains(number));
+    number.ok_or_else(|| "it takes a number from 1 to 1000".to_owned())
 }
 
 fn run_id(text: &str) -> Result<RunId, String> {
@@ -149,6 +257,12 @@ mod tests {
             "foreman cancel",
             "foreman cancel a/b",
             "foreman nothing",
+            "foreman escalation",
+            "foreman escalation report --period yearly",
+            "foreman escalation report --date tomorrow",
+            "foreman escalation select --complexity huge",
+            "foreman escalation approvals override o/r",
+            "foreman escalation approvals override o/r --reason x --hours 25",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

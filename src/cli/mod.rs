@@ -7,6 +7,7 @@ mod cancel;
 mod client;
 mod demo;
 mod doctor;
+mod escalation;
 mod plan;
 mod progress;
 mod run;
@@ -99,6 +100,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Status { repo } => status::status(&load(&lookup, "warn")?, repo, json).await,
         Command::Cancel { run } => cancel::cancel(load(&lookup, QUIET)?, &run, json).await,
         Command::Doctor { repo } => doctor::doctor(&lookup, repo, json).await,
+        Command::Escalation { command } => {
+            escalation::escalation(load(&lookup, "warn")?, command, json).await
+        }
         Command::Demo { serve } => demo::demo(&lookup, serve, json).await,
     }
 }

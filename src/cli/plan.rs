@@ -110,7 +110,18 @@ pub fn for_people(plan: &Value) -> String {
         "ceiling of the night: {}\n",
         budget.map_or_else(|| "none".to_owned(), |usd| format!("${usd:.2}"))
     ));
+    out.push_str(&forecast(&plan["forecast"]));
     out
+}
+
+/// What history says of the cost; nothing where there is none.
+fn forecast(forecast: &Value) -> String {
+    let usd = |key: &str| forecast[key].as_f64().map(|usd| format!("${usd:.2}"));
+    let (Some(p50), Some(p90)) = (usd("p50Usd"), usd("p90Usd")) else { return String::new() };
+    format!(
+        "forecast: {p50} (P50) to {p90} (P90), from {} issues of the past\n",
+        forecast["samples"]
+    )
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 //! is spent on it.
 
 use crate::domain::labels::EscalationLabels;
-use crate::domain::plan::{Complexity, PlannedIssue};
+use crate::domain::plan::{Complexity, PlannedIssue, SequenceType};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::select::SelectionContext;
+use super::rails::Exemption;
+use super::select::{EscalationReason, Justification, SelectionContext};
 
 /// A milestone due within this time raises its issues.
 const MILESTONE_NEAR: TimeDelta = TimeDelta::days(7);
@@ -22,9 +23,7 @@ pub fn context_for(
     now: DateTime<Utc>,
     names: &EscalationLabels,
 ) -> SelectionContext {
-    let has = |wanted: &[String]| {
-        labels.iter().any(|label| wanted.iter().any(|name| name.eq_ignore_ascii_case(label.trim())))
-    };
+    let has = |wanted: &[String]| has_any(labels, wanted);
     let task_type = if has(&names.coordination) {
         "coordination".to_owned()
     } else {
@@ -46,11 +45,53 @@ pub fn context_for(
     }
 }
 
+fn has_any(labels: &[String], wanted: &[String]) -> bool {
+    labels.iter().any(|label| wanted.iter().any(|name| name.eq_ignore_ascii_case(label.trim())))
+}
+
+/// What exempts an issue from count limits and throttling. A configured name that is none of the
+/// shipped four stands for a system failure: the operator's own word for "now".
+#[must_use]
+pub fn exemption_for(labels: &[String], names: &EscalationLabels) -> Option<Exemption> {
+    let label = names
+        .exempt
+        .iter()
+        .find(|name| labels.iter().any(|label| name.eq_ignore_ascii_case(label.trim())))?;
+    Some(match label.to_ascii_lowercase().as_str() {
+        "security" => Exemption::Security,
+        "data-integrity" => Exemption::DataIntegrity,
+        "governance-violation" => Exemption::GovernanceViolation,
+        _ => Exemption::SystemFailure,
+    })
+}
+
+/// The tag an escalation is judged and recorded under: what the reason implies where it earned a
+/// quota-free tier, else the label's word, else what the reason stands for.
+#[must_use]
+pub fn tag_for(
+    reason: EscalationReason,
+    kind: SequenceType,
+    labels: &[String],
+    names: &EscalationLabels,
+) -> Justification {
+    if reason.counted() {
+        for (wanted, tag) in [
+            (&names.experimental, Justification::Experimental),
+            (&names.optimization, Justification::Optimization),
+            (&names.integration, Justification::IntegrationComplexity),
+        ] {
+            if has_any(labels, wanted) {
+                return tag;
+            }
+        }
+    }
+    reason.justification(kind)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::ids::IssueNumber;
-    use crate::domain::plan::SequenceType;
 
     fn issue(kind: SequenceType) -> PlannedIssue {
         PlannedIssue {
@@ -100,5 +141,31 @@ mod tests {
         let got =
             context_for(&issue(SequenceType::Build), &labels, None, DateTime::UNIX_EPOCH, &names);
         assert_eq!(got.complexity, Complexity::High);
+    }
+
+    #[test]
+    fn labels_exempt_and_tag() {
+        let names = EscalationLabels::default();
+        let labels = |words: &[&str]| words.iter().map(|&w| w.to_owned()).collect::<Vec<_>>();
+        for (label, expected) in [
+            ("Security", Some(Exemption::Security)),
+            ("data-integrity", Some(Exemption::DataIntegrity)),
+            ("system-failure", Some(Exemption::SystemFailure)),
+            ("governance-violation", Some(Exemption::GovernanceViolation)),
+            ("secure", None),
+        ] {
+            assert_eq!(exemption_for(&labels(&[label]), &names), expected, "{label}");
+        }
+        let tag = |reason, words: &[&str]| {
+            tag_for(reason, SequenceType::Build, &labels(words), &names).as_str()
+        };
+        let heavy = EscalationReason::HeavyTask;
+        assert_eq!(tag(heavy, &[]), "heavy_refactor");
+        assert_eq!(tag(heavy, &["integration"]), "integration_complexity");
+        assert_eq!(tag(heavy, &["integration", "Experimental"]), "experimental");
+        assert_eq!(tag(EscalationReason::ComplexReasoning, &["optimization"]), "optimization");
+        // What a trusted label earned for good is not called an experiment.
+        let architecture = EscalationReason::ArchitectureImpact;
+        assert_eq!(tag(architecture, &["experimental"]), "architecture_update");
     }
 }

@@ -1,14 +1,26 @@
 //! Pure: which tier a piece of work starts at and what to do after each class of error.
 //!
-//! Owns the rule table, the justification tags, the moves after an error and the quota arithmetic.
+//! Owns the rule table, the justification tags, the safety rails, the moves after an error and the
+//! quota arithmetic.
 //! Never does I/O, never asks the clock and never rolls dice: `now` and the jitter are arguments.
 
 mod context;
 mod errors;
+mod forecast;
+mod policy;
 mod quota;
+mod rails;
+mod report;
 mod select;
 
-pub use context::context_for;
+pub use context::{context_for, exemption_for, tag_for};
 pub use errors::{Next, RETRY_AFTER_CAP, after_error};
+pub use forecast::{Forecast, Source, forecast};
+pub use policy::SelectionPolicy;
 pub use quota::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow, quota_allows};
+pub use rails::{
+    Alert, Exemption, Facts, Passage, RailRefusal, RailsPolicy, RailsRequest, Throttle,
+    ViolationLevel, alerts, decide, throttled, violation_level,
+};
+pub use report::{Healing, Period, Report, ReportFacts};
 pub use select::{EscalationReason, Justification, Selection, SelectionContext, select_model};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::plan::{Complexity, SequenceType};
 use crate::domain::tier::ModelTier;
 
-use super::quota::QuotaLimits;
+use super::policy::SelectionPolicy;
 
 /// From this many files on, work counts as a refactor over many files.
 const MANY_FILES: u32 = 10;
@@ -35,8 +35,25 @@ pub struct SelectionContext {
     pub quota_remaining: Option<u32>,
 }
 
+impl SelectionContext {
+    /// Work of this kind with no flag set and no file known.
+    #[must_use]
+    pub fn new(task_type: impl Into<String>, complexity: Complexity) -> Self {
+        Self {
+            task_type: task_type.into(),
+            complexity,
+            files_affected: 0,
+            is_architecture_task: false,
+            is_governance_task: false,
+            is_milestone_nearing: false,
+            existing_escalations_today: None,
+            quota_remaining: None,
+        }
+    }
+}
+
 /// Why work starts above the ordinary tier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EscalationReason {
     HeavyTask,
@@ -190,44 +207,16 @@ fn is_type(context: &SelectionContext, names: &[&str]) -> bool {
     names.iter().any(|name| given.eq_ignore_ascii_case(name))
 }
 
-/// Chooses the tier. `quota_used_up` is the ledger's answer; figures in the context come first.
-#[must_use]
-pub fn select_model(context: &SelectionContext, quota_used_up: bool) -> Selection {
-    let used_up = match (context.quota_remaining, context.existing_escalations_today) {
-        (Some(remaining), _) => remaining == 0,
-        (None, Some(today)) => quota_used_up || today >= QuotaLimits::default().daily,
-        (None, None) => quota_used_up,
-    };
-    let Some(rule) = RULES.iter().find(|rule| (rule.applies)(context)) else {
-        return ordinary("default");
-    };
-    let counted = rule.reason.counted();
-    if counted && used_up {
-        return ordinary("quota_used_up");
-    }
-    let tier = if counted { ModelTier::Gpt4Turbo } else { ModelTier::Gpt51 };
-    Selection {
-        selected_model: tier,
-        escalated: true,
-        escalation_reason: Some(rule.reason),
-        fallback_chain: tier.chain_down(),
-        quota_impact: u32::from(counted),
-        // None of the table's reasons carries a tag that needs approval first.
-        requires_approval: false,
-        rule: rule.name.to_owned(),
-    }
+/// The first rule that applies, by its name and reason.
+pub(super) fn rule_for(context: &SelectionContext) -> Option<(&'static str, EscalationReason)> {
+    RULES.iter().find(|rule| (rule.applies)(context)).map(|rule| (rule.name, rule.reason))
 }
 
-fn ordinary(rule: &str) -> Selection {
-    Selection {
-        selected_model: ModelTier::Gpt4,
-        escalated: false,
-        escalation_reason: None,
-        fallback_chain: ModelTier::Gpt4.chain_down(),
-        quota_impact: 0,
-        requires_approval: false,
-        rule: rule.to_owned(),
-    }
+/// Chooses the tier by the shipped policy. `quota_used_up` is the ledger's answer; figures in the
+/// context come first.
+#[must_use]
+pub fn select_model(context: &SelectionContext, quota_used_up: bool) -> Selection {
+    SelectionPolicy::default().select(context, quota_used_up)
 }
 
 #[cfg(test)]

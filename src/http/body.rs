@@ -74,6 +74,20 @@ pub fn nothing(bytes: &[u8]) -> Result<(), ApiError> {
     }
 }
 
+/// A body that is an object; `needed` are the parameters that an empty one misses.
+pub(super) fn object(bytes: &[u8], needed: &'static str) -> Result<Map<String, Value>, ApiError> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(ApiError::MissingParameters(needed));
+    }
+    match json(bytes)? {
+        Value::Object(body) => Ok(body),
+        other => {
+            let message = format!("The body is {}; it takes a JSON object", describe(&other));
+            Err(ApiError::invalid("invalid_body", message))
+        }
+    }
+}
+
 fn json(bytes: &[u8]) -> Result<Value, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(ApiError::MissingParameters("owner, repo"));

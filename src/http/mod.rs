@@ -6,6 +6,8 @@
 mod access;
 mod body;
 mod error;
+mod escalation;
+mod escalation_body;
 mod extract;
 mod governance;
 mod health;
@@ -82,6 +84,15 @@ fn routes() -> Router<Api> {
         .route("/api/foreman/overnight/runs/{id}/report", get(runs::show_report))
         .route("/api/foreman/governance/events", get(governance::events))
         .route("/api/foreman/governance/stats", get(governance::stats))
+        .route("/api/foreman/escalation/select", post(escalation::select))
+        .route("/api/foreman/escalation/quota", get(escalation::quota))
+        .route("/api/foreman/escalation/costs", get(escalation::costs))
+        .route("/api/foreman/escalation/events", get(escalation::events))
+        .route(
+            "/api/foreman/escalation/approvals",
+            get(escalation::approvals).post(escalation::decide),
+        )
+        .route("/api/foreman/escalation/reports", get(escalation::reports))
         .route_layer(from_fn_with_state(QUICK, layers::deadline));
     let patient = Router::new()
         .route("/api/foreman/overnight", get(overnight::overview).post(overnight::start))

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 
 use super::body::{self, shown};
 use super::error::ApiError;
 use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::{RepoName, RunId};
 use crate::domain::run::RunStatus;
+use crate::escalation::Period;
 use crate::store::{EventQuery, Idempotency, RunFilter};
 
 /// The longest a request may wait for a night: below the minute at which proxies give up.
@@ -145,6 +146,46 @@ pub fn events(query: &str) -> Result<EventQuery, ApiError> {
         after_seq: None,
         ascending: false,
     })
+}
+
+/// `?runId&limit` of `GET …/escalation/events`.
+pub fn escalation_events(query: &str) -> Result<(Option<RunId>, usize), ApiError> {
+    let parameters = Parameters::read(query, &["runId", "limit"], &[])?;
+    let limit = parameters.limit(100, MOST_EVENTS)?;
+    Ok((parameters.get("runId").map(RunId::new), limit as usize))
+}
+
+/// `?status` of `GET …/escalation/approvals`.
+pub fn approvals(query: &str) -> Result<Option<String>, ApiError> {
+    let parameters = Parameters::read(query, &["status"], &[])?;
+    parameters.parsed("status", "pending_approval, listed, approved or rejected", |text| {
+        let known = ["pending_approval", "listed", "approved", "rejected"];
+        known.contains(&text).then(|| text.to_owned())
+    })
+}
+
+/// `?period&date&format` of `GET …/escalation/reports`; `None` without any of them.
+pub fn escalation_report(
+    query: &str,
+) -> Result<Option<(Period, Option<NaiveDate>, ReportFormat)>, ApiError> {
+    let parameters = Parameters::read(query, &["period", "date", "format"], &[])?;
+    if parameters.0.is_empty() {
+        return Ok(None);
+    }
+    let period = parameters
+        .parsed("period", "daily, weekly or monthly", |text| text.parse().ok())?
+        .unwrap_or(Period::Daily);
+    let date = parameters.parsed("date", "a day like 2026-11-22", |text| {
+        NaiveDate::parse_from_str(text, "%Y-%m-%d")
+            .ok()
+            .filter(|day| (2000..=9000).contains(&day.year()))
+    })?;
+    let format = parameters.parsed("format", "json or text", |text| match text {
+        "json" => Some(ReportFormat::Json),
+        "text" => Some(ReportFormat::Text),
+        _ => None,
+    })?;
+    Ok(Some((period, date, format.unwrap_or(ReportFormat::Json))))
 }
 
 /// RFC 3339; a `+` that the query's form turned into a blank is put back.

@@ -8,7 +8,7 @@ use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::{CommitId, EscalationId};
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::tier::ModelTier;
-use crate::escalation::EscalationReason;
+use crate::escalation::{self, EscalationReason};
 use crate::git::{self, GitError};
 use crate::sandbox;
 use crate::store::{self, Admitted, Ceilings};
@@ -139,7 +139,7 @@ async fn keep(
 fn chain(worker: &Worker<'_>) -> Vec<ModelTier> {
     let config = &worker.context.request.config;
     let live = worker.context.parts.live_tiers();
-    let mut chain = worker.state.tier.chain_down();
+    let mut chain = worker.context.parts.settings.selection.chain_from(worker.state.tier);
     chain.retain(|tier| live.contains(tier));
     if !config.enable_auto_heal || !config.enable_model_escalation {
         chain.truncate(1);
@@ -148,24 +148,21 @@ fn chain(worker: &Worker<'_>) -> Vec<ModelTier> {
 }
 
 fn ceilings(worker: &Worker<'_>) -> Ceilings {
-    let settings = &worker.context.parts.settings;
-    Ceilings {
-        night: worker.context.request.config.budget_usd,
-        repository: settings.repository_usd,
-        issue: settings.issue_usd,
-        day: settings.day_usd,
-        month: settings.month_usd,
-    }
+    let night = worker.context.request.config.budget_usd;
+    Ceilings { night, ..worker.context.parts.settings.ceilings() }
 }
 
 /// Asks the ledger for leave where the tier needs it. A first choice that is refused goes on at
-/// `gpt-4`; a climb that is refused ends the attempt with what the gate said.
+/// the ordinary tier; a climb that is refused ends the attempt with what the gate said.
 async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, EngineError> {
-    if worker.state.admission.is_some() || worker.state.tier >= ModelTier::Gpt4 {
+    let settings = &worker.context.parts.settings;
+    let ordinary = settings.selection.default_tier;
+    if worker.state.admission.is_some() || worker.state.tier >= ordinary {
         return Ok(None);
     }
     let Some((reason, counted)) = ground(worker) else { return Ok(None) };
-    let tag = reason.justification(worker.planned.sequence_type);
+    let (kind, labels) = (worker.planned.sequence_type, &worker.issue.labels);
+    let tag = escalation::tag_for(reason, kind, labels, &settings.labels);
     let admission = Admission {
         // Deterministic, so that a crash between here and the commit below counts it once.
         id: EscalationId::new(format!("{}:{}", worker.attempt, u8::from(worker.state.climbed))),
@@ -179,12 +176,13 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
         issue: worker.number(),
         tier: worker.state.tier,
         reason: admission.reason.clone(),
-        tag: admission.tag.clone(),
+        tag: Some(tag),
         counted,
-        limits: worker.context.parts.settings.quota,
+        exemption: escalation::exemption_for(labels, &settings.labels),
+        rails: settings.rails,
     };
     match worker.context.parts.store.admit(worker.context.fence, ask).await? {
-        Admitted::Yes => {
+        Admitted::Yes(passage) => {
             let text = format!(
                 "{} goes to {}: {}",
                 worker.number(),
@@ -196,7 +194,8 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
                 .with("tier", worker.state.tier.as_str())
                 .with("reason", admission.reason.clone())
                 .with("justification", admission.tag.clone())
-                .with("counted", counted);
+                .with("counted", counted)
+                .with("passage", passage.as_str());
             worker.state.admission = Some(admission);
             worker.commit_transition(vec![event]).await?;
             Ok(None)
@@ -206,7 +205,7 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
             let event = worker
                 .event(EventType::ModelEscalationFailed, text.clone())
                 .severity(Severity::Medium)
-                .with("window", refusal.window.as_str());
+                .with("code", refusal.code());
             if worker.state.climbed {
                 worker.commit_transition(vec![event]).await?;
                 return Ok(Some(Built::Came(Came::Event(Event::BuildFailed {
@@ -215,7 +214,7 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
                     stuck: false,
                 }))));
             }
-            worker.state.tier = ModelTier::Gpt4;
+            worker.state.tier = ordinary;
             worker.commit_transition(vec![event]).await?;
             Ok(Some(Built::Lowered))
         }

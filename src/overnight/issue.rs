@@ -184,7 +184,7 @@ pub(super) fn rules(context: &Context<'_>) -> Rules {
 /// The tier the rules give this issue before anybody tried.
 fn first_tier(context: &Context<'_>, planned: &PlannedIssue, issue: &Issue) -> ModelTier {
     if !context.request.config.enable_model_escalation {
-        return ModelTier::Gpt4;
+        return context.parts.settings.selection.default_tier;
     }
     select(context, planned, issue).selected_model
 }
@@ -201,7 +201,7 @@ pub(super) fn select(
         chrono::Utc::now(),
         &context.parts.settings.labels,
     );
-    escalation::select_model(&facts, false)
+    context.parts.settings.selection.select(&facts, false)
 }
 
 impl Worker<'_> {

@@ -5,6 +5,7 @@
 
 mod build;
 mod describe;
+mod desk;
 mod ending;
 mod issue;
 mod judge;
@@ -31,6 +32,7 @@ use crate::domain::ids::RunId;
 use crate::domain::run::{NightConfig, NightRequest, Run};
 use crate::store::{self, CancelOutcome, Created, Store, StoreError};
 
+pub use desk::Desk;
 pub use planning::{PlanError, PlanReport};
 pub use settings::{Parts, Settings};
 
@@ -176,6 +178,18 @@ impl Overnight {
         &self.0.parts.store
     }
 
+    /// What people ask of quota, money, approvals and reports.
+    #[must_use]
+    pub fn desk(&self) -> Desk {
+        let parts = &self.0.parts;
+        Desk {
+            store: parts.store.clone(),
+            selection: parts.settings.selection.clone(),
+            rails: parts.settings.rails,
+            ceilings: parts.settings.ceilings(),
+        }
+    }
+
     /// The `config` object of `GET /api/foreman/overnight`.
     #[must_use]
     pub fn overview(&self) -> serde_json::Value {
@@ -209,6 +223,9 @@ impl Overnight {
         loop {
             if let Err(error) = self.resume_all().await {
                 tracing::error!(%error, "could not look for unfinished nights");
+            }
+            if let Err(error) = self.desk().store_due_reports(chrono::Utc::now()).await {
+                tracing::error!(%error, "could not store the reports that are due");
             }
             tokio::select! {
                 () = tokio::time::sleep(every) => {}

@@ -12,7 +12,7 @@ use crate::domain::labels::EscalationLabels;
 use crate::domain::money::Usd;
 use crate::domain::redact::Redactor;
 use crate::domain::tier::ModelTier;
-use crate::escalation::QuotaLimits;
+use crate::escalation::{RailsPolicy, SelectionPolicy};
 use crate::failpoint::Failpoints;
 use crate::gate::Gate;
 use crate::git::{Author, Git};
@@ -20,7 +20,7 @@ use crate::github::GitHub;
 use crate::github::intake::TrustPolicy;
 use crate::models::TierTable;
 use crate::sandbox::Sandbox;
-use crate::store::Store;
+use crate::store::{Ceilings, Store};
 
 /// The rooms the engine works with.
 pub struct Parts {
@@ -53,13 +53,13 @@ pub struct Settings {
     pub day_usd: Option<Usd>,
     pub month_usd: Option<Usd>,
     pub limits: WorkLimits,
-    pub quota: QuotaLimits,
     pub labels: EscalationLabels,
     pub author: Author,
     /// The first line of a commit message; `{title}` and `{number}` are filled in.
     pub message: String,
-    /// Where ordinary work starts.
-    pub default_tier: ModelTier,
+    /// Which tier work starts at, and the chain.
+    pub selection: SelectionPolicy,
+    pub rails: RailsPolicy,
     /// A command-line builder is configured.
     pub local_command: bool,
     pub data_dir: PathBuf,
@@ -76,6 +76,17 @@ impl Settings {
             "dayUsd": self.day_usd,
             "monthUsd": self.month_usd,
         })
+    }
+
+    /// The ceilings of everything but a night, whose own comes from its request.
+    pub(super) const fn ceilings(&self) -> Ceilings {
+        Ceilings {
+            night: self.night_usd,
+            repository: self.repository_usd,
+            issue: self.issue_usd,
+            day: self.day_usd,
+            month: self.month_usd,
+        }
     }
 
     /// Where an attempt's workspaces are.

@@ -1,4 +1,4 @@
-//! The ledger's admissions: money reserved under every ceiling, escalations under every window.
+//! The ledger's reservations: money under every ceiling. Admissions stand in `admit.rs`.
 //!
 //! Each decision and its row are one transaction under the lock row, so that no two can both be
 //! the last to fit.
@@ -8,16 +8,17 @@ use sqlx::AnyConnection;
 use sqlx::Row as _;
 
 use super::changes::Fence;
-use super::money::{Admission, Admitted, Refusal, Reserve, Reserved, Scope};
+use super::money::{Refusal, Reserve, Reserved, Scope};
 use super::tx::{self, Tx, number};
-use super::{Store, StoreError, apply};
+use super::{Store, StoreError, apply, rails};
+use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::ids::AttemptId;
 use crate::domain::money::Usd;
 use crate::domain::time::{from_micros, to_micros};
-use crate::escalation::{QuotaUsed, quota_allows};
+use crate::escalation::QuotaUsed;
 
-const HOUR_MICROS: i64 = 3_600 * 1_000_000;
-const DAY_MICROS: i64 = 24 * HOUR_MICROS;
+pub(super) const HOUR_MICROS: i64 = 3_600 * 1_000_000;
+pub(super) const DAY_MICROS: i64 = 24 * HOUR_MICROS;
 
 impl Store {
     /// Books a call's estimate and marks the call as sent, or says which ceiling is in the way.
@@ -28,18 +29,6 @@ impl Store {
             Box::pin(async move {
                 tx.fence(&fence).await?;
                 reserve(tx, &fence, ask).await
-            })
-        })
-        .await
-    }
-
-    /// Admits an escalation under its windows, or says which window is full.
-    pub async fn admit(&self, fence: &Fence, ask: Admission) -> Result<Admitted, StoreError> {
-        let fence = fence.clone();
-        self.write(move |tx| {
-            Box::pin(async move {
-                tx.fence(&fence).await?;
-                admit(tx, &fence, ask).await
             })
         })
         .await
@@ -64,14 +53,19 @@ impl Store {
     /// How much of each window is used now.
     pub async fn quota_used(&self) -> Result<QuotaUsed, StoreError> {
         let mut connection = self.inner.pool.acquire().await?;
+        let now = self.now(&mut connection).await?;
+        used(&mut connection, now).await
+    }
+
+    /// The time that counts; never before one that was stored.
+    pub(super) async fn now(&self, connection: &mut AnyConnection) -> Result<i64, StoreError> {
         let now = match self.inner.clock.local(self.inner.postgres) {
             Some(now) => now,
-            None => tx::postgres_now(&mut connection).await?,
+            None => tx::postgres_now(connection).await?,
         };
-        let row = sqlx::query("SELECT clock FROM log_head WHERE id = 1")
-            .fetch_one(&mut *connection)
-            .await?;
-        used(&mut connection, now.max(row.try_get(0)?)).await
+        let row =
+            sqlx::query("SELECT clock FROM log_head WHERE id = 1").fetch_one(connection).await?;
+        Ok(now.max(row.try_get(0)?))
     }
 }
 
@@ -85,6 +79,9 @@ async fn reserve(tx: &mut Tx, fence: &Fence, ask: Reserve) -> Result<Reserved, S
         return Ok(Reserved::Dispatched(ask.id));
     }
     if let Some(refusal) = refusal(tx, fence, &ask).await? {
+        if !refusal.only_in_flight {
+            tell_of_ceiling(tx, fence, refusal).await?;
+        }
         return Ok(Reserved::Refused(refusal));
     }
     sqlx::query(
@@ -171,58 +168,44 @@ async fn booked(
     Ok((Usd::from_nanos(row.try_get(0)?), Usd::from_nanos(row.try_get(1)?)))
 }
 
-fn day_start(now: i64) -> i64 {
+/// Once for each night, issue's night, day, month or ever: a ceiling leaves no room. One of nothing
+/// was meant to.
+async fn tell_of_ceiling(tx: &mut Tx, fence: &Fence, refusal: Refusal) -> Result<(), StoreError> {
+    let Refusal { scope, limit, spent, .. } = refusal;
+    if limit == Usd::ZERO {
+        return Ok(());
+    }
+    let of = match scope {
+        Scope::Night | Scope::Issue | Scope::Repository => fence.run.to_string(),
+        Scope::Day => day_start(tx.now).to_string(),
+        Scope::Month => month_start(tx.now).to_string(),
+    };
+    let name = scope.as_str();
+    let text = format!("The ceiling of the {name} leaves no room: {spent} of {limit} are spent");
+    let event = NewEvent::new(EventType::EscalationAlert, text)
+        .severity(Severity::High)
+        .run(&fence.run)
+        .with("alert", "budget")
+        .with("scope", name);
+    rails::once(tx, &format!("budget:{name}:{of}"), i64::MIN, event).await
+}
+
+pub(super) fn day_start(now: i64) -> i64 {
     to_micros(from_micros(now).date_naive().and_time(NaiveTime::MIN).and_utc())
 }
 
-fn month_start(now: i64) -> i64 {
+pub(super) fn month_start(now: i64) -> i64 {
     let day = from_micros(now).date_naive();
     Utc.with_ymd_and_hms(day.year(), day.month(), 1, 0, 0, 0)
         .single()
         .map_or_else(|| day_start(now), to_micros)
 }
 
-async fn admit(tx: &mut Tx, fence: &Fence, ask: Admission) -> Result<Admitted, StoreError> {
-    let known = sqlx::query("SELECT 1 FROM escalations WHERE id = $1 AND run_id = $2")
-        .bind(ask.id.as_str())
-        .bind(fence.run.as_str())
-        .fetch_optional(&mut tx.conn)
-        .await?;
-    if known.is_some() {
-        return Ok(Admitted::Yes);
-    }
-    let used = used(&mut tx.conn, tx.now).await?;
-    if ask.counted
-        && let Err(refusal) = quota_allows(used, ask.limits)
-    {
-        return Ok(Admitted::Refused(refusal));
-    }
-    let remaining = ask.limits.daily.saturating_sub(used.daily + u32::from(ask.counted));
-    let reason = tx.text(&ask.reason);
-    let tag = tx.text(&ask.tag);
-    sqlx::query(
-        "INSERT INTO escalations (id, run_id, attempt_id, issue, epoch, tier, reason, tag, \
-         counted, released, slot_held, quota_remaining, admitted_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 1, $10, $11)",
-    )
-    .bind(ask.id.as_str())
-    .bind(fence.run.as_str())
-    .bind(ask.attempt.as_str())
-    .bind(number(ask.issue.0))
-    .bind(fence.epoch)
-    .bind(ask.tier.as_str())
-    .bind(reason)
-    .bind(tag)
-    .bind(i64::from(ask.counted))
-    .bind(i64::from(remaining))
-    .bind(tx.now)
-    .execute(&mut tx.conn)
-    .await?;
-    Ok(Admitted::Yes)
-}
-
 /// The counted escalations of the rolling day and hour, and those whose attempt goes on.
-async fn used(connection: &mut AnyConnection, now: i64) -> Result<QuotaUsed, StoreError> {
+pub(super) async fn used(
+    connection: &mut AnyConnection,
+    now: i64,
+) -> Result<QuotaUsed, StoreError> {
     let row = sqlx::query(
         "SELECT \
          CAST(COALESCE(SUM(CASE WHEN released = 0 AND admitted_at > $1 THEN 1 ELSE 0 END), 0) AS BIGINT), \

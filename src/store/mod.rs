@@ -5,10 +5,13 @@
 //! a transaction that first updates the lock row (`tx.rs`); reads go to a pool and never wait for
 //! it. Never decides what a night does next, and never holds a transaction across anything but SQL.
 
+mod admit;
 mod apply;
+mod approvals;
 mod chain;
 mod changes;
 mod connect;
+mod costs;
 mod error;
 mod escalation_fold;
 mod events;
@@ -18,7 +21,9 @@ mod lock;
 mod migrate;
 mod money;
 mod options;
+mod rails;
 mod read;
+mod reports;
 mod rows;
 mod runs;
 mod settle;
@@ -37,7 +42,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::escalation::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow};
 pub use chain::Verified;
+pub use approvals::{ApprovalRow, Decision, LONGEST_OVERRIDE, Override};
 pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotency, NewRun};
+pub use costs::{Budget, Costs, QuotaStatus, WindowUse};
 pub use error::StoreError;
 pub use lock::DataLock;
 pub use money::{

@@ -4,7 +4,7 @@ use crate::domain::call::{Answer, ErrorClass};
 use crate::domain::ids::{AttemptId, CallId, EscalationId, IssueNumber};
 use crate::domain::money::Usd;
 use crate::domain::tier::ModelTier;
-use crate::escalation::{QuotaLimits, QuotaRefusal};
+use crate::escalation::{Exemption, Justification, Passage, RailRefusal, RailsPolicy};
 
 /// The money ceilings a call has to fit under; `None` is no ceiling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -106,18 +106,20 @@ pub struct Admission {
     pub tier: ModelTier,
     /// `heavy_task` …
     pub reason: String,
-    /// The justification, `heavy_refactor` …
-    pub tag: String,
-    /// Exempt work is recorded and not counted.
+    /// The justification; without one it is refused.
+    pub tag: Option<Justification>,
+    /// Uses one of the day's and hour's counts, unless it turns out to be exempt.
     pub counted: bool,
-    pub limits: QuotaLimits,
+    /// From a trusted label; an admin's override is found by the store.
+    pub exemption: Option<Exemption>,
+    pub rails: RailsPolicy,
 }
 
 /// What came of an [`Admission`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admitted {
-    Yes,
-    Refused(QuotaRefusal),
+    Yes(Passage),
+    Refused(RailRefusal),
 }
 
 /// What a restart found in flight.

@@ -6,7 +6,7 @@ use super::changes::{Change, Fence};
 use super::money::{RecoveredCalls, Settlement};
 use super::rows::CallStatus;
 use super::tx::{Tx, number};
-use super::{Store, StoreError, apply};
+use super::{Store, StoreError, apply, rails};
 use crate::domain::ids::CallId;
 use crate::domain::money::Usd;
 
@@ -25,7 +25,11 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 tx.fence(&fence).await?;
+                let failed = matches!(settlement, Settlement::Failed { .. });
                 settle(tx, &fence, &call, settlement).await?;
+                if failed {
+                    rails::after_failure(tx, &fence, &call).await?;
+                }
                 apply::all(tx, &fence, changes).await?;
                 Ok(())
             })

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["domain", "config", "telemetry", "process", "failpoint"],
     &["sequencing", "escalation"],
-    &["store", "github", "git", "models", "sandbox"],
+    &["store", "github", "git", "models", "sandbox", "library"],
     &["builders", "gate", "governance", "desktop_sync"],
     &["overnight"],
     &["http"],

@@ -15,6 +15,7 @@ mod contract_publish;
 mod contract_stacks;
 mod contract_trust;
 mod docs;
+mod escalation_routes;
 mod gate;
 mod gate_witness;
 mod git;

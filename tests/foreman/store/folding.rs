@@ -137,7 +137,7 @@ async fn an_escalation_that_fell_back_tells_its_calls(lab: &Lab) {
         [json!({
             "id": id, "timestamp": at, "taskId": "o/r#1", "context": "a title",
             "buildId": "attempt-1", "sequenceId": fence.run, "fromModel": "gpt-4",
-            "toModel": "gpt-4-turbo", "reason": "heavy_task", "justification": "heavy_refactor",
+            "toModel": "gpt-4-turbo", "reason": "heavy_task", "justification": "architecture_update",
             "success": true, "fallbackUsed": true, "actualModel": "gpt-4", "quotaRemaining": 49,
             "costUsd": 0.25,
             "attempts": [

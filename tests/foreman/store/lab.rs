@@ -8,6 +8,7 @@ use foreman::domain::money::Usd;
 use foreman::domain::redact::Redactor;
 use foreman::domain::run::{NightConfig, NightRequest};
 use foreman::domain::tier::ModelTier;
+use foreman::escalation::{Justification, RailsPolicy};
 use foreman::store::{
     Admission, Ceilings, Created, DatabaseUrl, Fence, NewRun, OpenOptions, QuotaLimits, Reserve,
     Store, StoreClock, StoreError,
@@ -59,6 +60,10 @@ impl Lab {
         Store::open(options(&self.url, &self.clock, false)).await
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     pub async fn reader(&self) -> Result<Store, StoreError> {
         Store::open(options(&self.url, &self.clock, true)).await
     }
@@ -107,6 +112,12 @@ impl Lab {
         assert!(matches!(created, Created::New(_)), "{created:?}");
         self.store.claim_run(&id, "me", true).await.expect("claimed").expect("ours")
     }
+}
+
+/// A store for a process that was told its database.
+pub async fn open(url: &str) -> Store {
+    let clock = Arc::new(AtomicI64::new(NOON));
+    Store::open(options(url, &clock, false)).await.expect("a store")
 }
 
 fn options(url: &str, clock: &Arc<AtomicI64>, read_only: bool) -> OpenOptions {
@@ -163,8 +174,10 @@ pub fn admission(attempt: &str, limits: QuotaLimits) -> Admission {
         issue: IssueNumber(1),
         tier: ModelTier::Gpt4Turbo,
         reason: "heavy_task".to_owned(),
-        tag: "heavy_refactor".to_owned(),
+        // Passes whatever the throttle says, so that what is tested is the count.
+        tag: Some(Justification::ArchitectureUpdate),
         counted: true,
-        limits,
+        exemption: None,
+        rails: RailsPolicy { limits, ..RailsPolicy::default() },
     }
 }

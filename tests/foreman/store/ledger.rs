@@ -21,7 +21,7 @@ super::on_both!(
     a_settlement_and_its_changes_are_one,
 );
 
-fn answered(cost: f64) -> Settlement {
+pub fn answered(cost: f64) -> Settlement {
     Settlement::Answered { answer: answer("done"), cost: usd(cost) }
 }
 

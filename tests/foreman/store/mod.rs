@@ -5,9 +5,12 @@ mod chain;
 mod folding;
 mod lab;
 mod ledger;
+mod machine;
 mod opening;
 mod postgres;
+mod processes;
 mod quota;
+mod rails;
 mod runs;
 
 /// Runs each story on both databases.

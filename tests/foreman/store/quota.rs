@@ -2,6 +2,7 @@
 
 use foreman::domain::ids::{AttemptId, IssueNumber};
 use foreman::domain::run::RunStatus;
+use foreman::escalation::{Passage, RailRefusal};
 use foreman::store::{
     Admitted, Ceilings, Change, Fence, QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow, Reserved,
 };
@@ -9,6 +10,8 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::lab::{HOUR, Lab, NOON, SECOND, admission, reserve};
+
+const YES: Admitted = Admitted::Yes(Passage::AutoApproved);
 
 super::on_both!(
     exactly_five_of_sixty_four_get_in,
@@ -30,7 +33,7 @@ async fn admit_and_use(lab: &Lab, fence: &Fence, attempt: &str, limits: QuotaLim
     call.escalation = Some(ask.id.clone());
     call.attempt = ask.attempt.clone();
     let admitted = lab.store.admit(fence, ask).await.expect("asked");
-    if admitted == Admitted::Yes {
+    if admitted == YES {
         let reserved = lab.store.reserve(fence, call).await.expect("asked");
         assert!(matches!(reserved, Reserved::Dispatched(_)));
     }
@@ -50,9 +53,10 @@ async fn exactly_five_of_sixty_four_get_in(lab: &Lab) {
     let mut yes = 0;
     for result in asked {
         match result.expect("no panic").expect("no error") {
-            Admitted::Yes => yes += 1,
-            Admitted::Refused(QuotaRefusal { window, used, limit }) => {
-                assert_eq!((window, used, limit), (QuotaWindow::Concurrent, 5, 5));
+            Admitted::Yes(_) => yes += 1,
+            Admitted::Refused(refusal) => {
+                let (window, used, limit) = (QuotaWindow::Concurrent, 5, 5);
+                assert_eq!(refusal, RailRefusal::Quota(QuotaRefusal { window, used, limit }));
             }
         }
     }
@@ -65,16 +69,18 @@ async fn exactly_five_of_sixty_four_get_in(lab: &Lab) {
 async fn windows_slide(lab: &Lab) {
     let fence = lab.night("o/r").await;
     let limits = QuotaLimits { daily: 3, hourly: 2, concurrent: 9 };
-    let refused = |window, used, limit| Admitted::Refused(QuotaRefusal { window, used, limit });
+    let refused = |window, used, limit| {
+        Admitted::Refused(RailRefusal::Quota(QuotaRefusal { window, used, limit }))
+    };
     let steps = [
-        (0, Admitted::Yes),
-        (10 * SECOND, Admitted::Yes),
+        (0, YES),
+        (10 * SECOND, YES),
         (20 * SECOND, refused(QuotaWindow::Hourly, 2, 2)),
         (HOUR - 1, refused(QuotaWindow::Hourly, 2, 2)),
-        (HOUR, Admitted::Yes),
+        (HOUR, YES),
         (3 * HOUR, refused(QuotaWindow::Daily, 3, 3)),
         (24 * HOUR - 1, refused(QuotaWindow::Daily, 3, 3)),
-        (24 * HOUR, Admitted::Yes),
+        (24 * HOUR, YES),
     ];
     for (n, (at, expected)) in steps.into_iter().enumerate() {
         lab.set_clock(NOON + at);
@@ -88,9 +94,9 @@ async fn slots_come_back_with_the_attempt(lab: &Lab) {
     let fence = lab.night("o/r").await;
     let limits = QuotaLimits::default();
     let ask = admission("unused", limits);
-    assert_eq!(lab.store.admit(&fence, ask.clone()).await.expect("asked"), Admitted::Yes);
+    assert_eq!(lab.store.admit(&fence, ask.clone()).await.expect("asked"), YES);
     // Asked again after a crash: the same admission.
-    assert_eq!(lab.store.admit(&fence, ask).await.expect("asked"), Admitted::Yes);
+    assert_eq!(lab.store.admit(&fence, ask).await.expect("asked"), YES);
     admit_and_use(lab, &fence, "used", limits).await;
     admit_and_use(lab, &fence, "left open", limits).await;
     let used = async || lab.store.quota_used().await.expect("read");
@@ -109,11 +115,14 @@ async fn exempt_work_is_not_counted(lab: &Lab) {
     let nothing = QuotaLimits { daily: 0, hourly: 0, concurrent: 0 };
     let mut ask = admission("a", nothing);
     ask.counted = false;
-    assert_eq!(lab.store.admit(&fence, ask).await.expect("asked"), Admitted::Yes);
+    assert_eq!(lab.store.admit(&fence, ask).await.expect("asked"), YES);
     assert_eq!(lab.store.quota_used().await.expect("read"), QuotaUsed::default());
     let asked = lab.store.admit(&fence, admission("b", nothing)).await.expect("asked");
     assert!(
-        matches!(asked, Admitted::Refused(QuotaRefusal { window: QuotaWindow::Daily, .. })),
+        matches!(
+            asked,
+            Admitted::Refused(RailRefusal::Quota(QuotaRefusal { window: QuotaWindow::Daily, .. }))
+        ),
         "{asked:?}"
     );
 }
@@ -121,11 +130,14 @@ async fn exempt_work_is_not_counted(lab: &Lab) {
 async fn a_clock_that_steps_back_opens_no_window(lab: &Lab) {
     let fence = lab.night("o/r").await;
     let limits = QuotaLimits { daily: 50, hourly: 1, concurrent: 9 };
-    assert_eq!(admit_and_use(lab, &fence, "a", limits).await, Admitted::Yes);
+    assert_eq!(admit_and_use(lab, &fence, "a", limits).await, YES);
     lab.set_clock(NOON - 2 * HOUR);
     let again = admit_and_use(lab, &fence, "b", limits).await;
     assert!(
-        matches!(again, Admitted::Refused(QuotaRefusal { window: QuotaWindow::Hourly, .. })),
+        matches!(
+            again,
+            Admitted::Refused(RailRefusal::Quota(QuotaRefusal { window: QuotaWindow::Hourly, .. }))
+        ),
         "{again:?}"
     );
     assert_eq!(lab.store.quota_used().await.expect("read").hourly, 1);
