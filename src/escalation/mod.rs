@@ -5,10 +5,15 @@
 
 mod context;
 mod errors;
+mod health;
 mod quota;
 mod select;
 
 pub use context::context_for;
-pub use errors::{Next, RETRY_AFTER_CAP, after_error};
+pub use errors::{HealingRules, Next, RETRY_AFTER_CAP, after_error};
+pub use health::{
+    Block, CoolingTier, FAILURES_FORGOTTEN, Health, KeyOut, OpenBreaker, Post, cool_down,
+    is_provider_failure, is_tier_failure, key_out,
+};
 pub use quota::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow, quota_allows};
 pub use select::{EscalationReason, Justification, Selection, SelectionContext, select_model};

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::config::TierOverride;
@@ -28,6 +29,22 @@ const LEAST_OUTPUT_WINDOW: u64 = 64;
 pub struct Endpoint {
     pub base_url: Url,
     pub api_key: Option<SecretString>,
+}
+
+impl Endpoint {
+    /// A name for address and key that gives neither away: what fails with one of them fails with
+    /// the same name.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(b"foreman provider\n");
+        hash.update(self.base_url.as_str());
+        hash.update(b"\n");
+        if let Some(key) = &self.api_key {
+            hash.update(key.expose_secret());
+        }
+        hex::encode(&hash.finalize()[..8])
+    }
 }
 
 /// A tier that can be called.

@@ -15,12 +15,20 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    sql: include_str!("migrations/0001_core.sql"),
-    sqlite: include_str!("migrations/0001_triggers.sqlite.sql"),
-    postgres: include_str!("migrations/0001_triggers.postgres.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        sql: include_str!("migrations/0001_core.sql"),
+        sqlite: include_str!("migrations/0001_triggers.sqlite.sql"),
+        postgres: include_str!("migrations/0001_triggers.postgres.sql"),
+    },
+    Migration {
+        version: 3,
+        sql: include_str!("migrations/0003_healing.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+];
 
 /// The schema this program speaks.
 const KNOWN: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
@@ -59,7 +67,9 @@ async fn apply(connection: &mut AnyConnection, postgres: bool) -> Result<(), Sto
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
         connection.execute(sqlx::raw_sql(migration.sql)).await?;
         let own = if postgres { migration.postgres } else { migration.sqlite };
-        connection.execute(sqlx::raw_sql(own)).await?;
+        if !own.is_empty() {
+            connection.execute(sqlx::raw_sql(own)).await?;
+        }
         sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
             .bind(migration.version)
             .execute(&mut *connection)

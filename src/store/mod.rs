@@ -13,8 +13,10 @@ mod error;
 mod escalation_fold;
 mod events;
 mod fold;
+mod healing;
 mod ledger;
 mod lock;
+mod memory;
 mod migrate;
 mod money;
 mod options;
@@ -37,7 +39,9 @@ use tokio_util::sync::CancellationToken;
 pub use crate::escalation::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow};
 pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotency, NewRun};
 pub use error::StoreError;
+pub use healing::Sign;
 pub use lock::DataLock;
+pub use memory::{Bought, Checkpoint, HealingStat, KeptPlan, Note};
 pub use money::{
     Admission, Admitted, Ceilings, RecoveredCalls, Refusal, Reserve, Reserved, Scope, Settlement,
 };
