@@ -57,6 +57,7 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
     let task = Task {
         run: worker.context.fence.run.clone(),
         issue: worker.number(),
+        kind: worker.planned.sequence_type,
         title: worker.issue.title.clone(),
         body: worker.issue.body.clone(),
         attempt: worker.attempt.clone(),

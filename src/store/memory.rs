@@ -30,17 +30,9 @@ pub enum Note {
     /// What had failed was put right by what came after.
     Healed { kind: SequenceType, tier: ModelTier, what: String },
     /// The issue's plan, as the model stated it.
-    Plan {
-        issue: IssueNumber,
-        attempt: AttemptId,
-        round: u32,
-        tier: ModelTier,
-        plan: String,
-    },
+    Plan { issue: IssueNumber, attempt: AttemptId, round: u32, tier: ModelTier, plan: String },
     /// Nobody could follow the plan: the next attempt makes a new one.
-    PlanDropped {
-        issue: IssueNumber,
-    },
+    PlanDropped { issue: IssueNumber },
     /// What a round left, in a private ref.
     Checkpoint {
         attempt: AttemptId,

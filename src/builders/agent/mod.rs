@@ -32,6 +32,7 @@ use crate::domain::call::{Answer, ErrorClass, FinishReason, Message, ToolCall};
 use crate::domain::ids::CallId;
 use crate::domain::plan::ReasonCode;
 use crate::domain::tier::ModelTier;
+use crate::models::TokenCounter;
 use crate::process::Ending;
 use crate::store::{Change, Fence, StoreError};
 
@@ -61,6 +62,7 @@ struct Agent<'a> {
     last_error: String,
     recall: Recall,
     stock: Stock,
+    counter: TokenCounter,
     /// Tiers passed by without being asked, and until when.
     skipped: Vec<(ModelTier, DateTime<Utc>)>,
     /// Failures that no answer has followed yet.
@@ -115,6 +117,7 @@ pub(super) async fn work(
         last_error: String::new(),
         recall,
         stock: Stock::of(builders, task).await?,
+        counter: TokenCounter::default(),
         skipped: Vec::new(),
         hurt: Vec::new(),
         degraded: false,
@@ -132,8 +135,7 @@ pub(super) async fn work(
                 };
                 let time = agent.time_left();
                 let told = prompt::plain(task, &agent.recall);
-                let outcome =
-                    local_command::run(builders, task, told, command, time, cancel).await;
+                let outcome = local_command::run(builders, task, told, command, time, cancel).await;
                 return Ok(agent.marked(outcome));
             }
         };

@@ -37,8 +37,10 @@ yours must call a tool.";
 
 /// The conversation a round begins with.
 pub(super) fn opening(task: &Task, recall: &Recall) -> Vec<Message> {
-    let mut messages =
-        vec![Message::System { content: RULES.to_owned() }, Message::User { content: issue(task, recall) }];
+    let mut messages = vec![
+        Message::System { content: RULES.to_owned() },
+        Message::User { content: issue(task, recall) },
+    ];
     if let Some(feedback) = &task.feedback {
         messages.push(Message::User { content: refused(feedback) });
     }

@@ -9,11 +9,14 @@ use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Agent, ModelTier};
+use super::Agent;
+use super::detour::post;
 use crate::builders::{Builders, Task};
 use crate::domain::call::{Answer, Message};
 use crate::domain::ids::CallId;
-use crate::store::{Bought, Change, Note, StoreError};
+use crate::domain::tier::ModelTier;
+use crate::models::{CallError, Tier};
+use crate::store::{Bought, Change, Note, Sign, StoreError};
 
 /// Remembered failures that a builder is told.
 const TOLD: usize = 5;
@@ -90,8 +93,43 @@ impl Agent<'_> {
         Some((call, answer))
     }
 
+    /// What an answer teaches: its question, that its tier is well, what it put right, the plan.
+    pub(super) fn learned(&mut self, tier: &Tier, call: &CallId, answer: &Answer) -> Vec<Change> {
+        let mut changes = vec![
+            Change::Note(Note::Asked {
+                attempt: self.task.attempt.clone(),
+                call: call.clone(),
+                digest: question(self.task.round, &self.messages),
+            }),
+            Change::Sign(Sign::Answered { post: post(tier) }),
+        ];
+        changes.extend(self.hurt.drain(..).map(|(tier, class)| {
+            let what = format!("call:{}", class.as_str());
+            Change::Note(Note::Healed { kind: self.task.kind, tier, what })
+        }));
+        changes.extend(self.plan_in(tier.model.tier, answer));
+        changes
+    }
+
+    /// What a failed call teaches.
+    pub(super) fn warned(&self, tier: &Tier, error: &CallError) -> Vec<Change> {
+        vec![
+            Change::Sign(Sign::Failed {
+                post: post(tier),
+                class: error.class,
+                asked: error.retry_after,
+            }),
+            Change::Note(Note::Failed {
+                kind: self.task.kind,
+                tier: tier.model.tier,
+                what: format!("call:{}", error.class.as_str()),
+                detail: error.message.clone(),
+            }),
+        ]
+    }
+
     /// The first answer's words are the plan, where none is kept.
-    pub(super) fn plan_in(&mut self, tier: ModelTier, answer: &Answer) -> Option<Change> {
+    fn plan_in(&mut self, tier: ModelTier, answer: &Answer) -> Option<Change> {
         let text = answer.content.as_deref().map(str::trim).filter(|text| !text.is_empty())?;
         let first = !self.messages.iter().any(|it| matches!(it, Message::Assistant { .. }));
         if self.recall.has_plan || !first {
