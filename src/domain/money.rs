@@ -144,13 +144,6 @@ impl Price {
             .saturating_add(part(usage.completion_tokens, self.output)))
     }
 
-    /// The same prices at a percentage, rounded up: a fraction of a nano-USD is never forgotten.
-    #[must_use]
-    pub fn scaled(&self, percent: i64) -> Self {
-        let part = |price: i64| (price.saturating_mul(percent).saturating_add(99)) / 100;
-        Self { input: part(self.input), cached: part(self.cached), output: part(self.output) }
-    }
-
     #[must_use]
     pub fn is_free(&self) -> bool {
         *self == Self::FREE

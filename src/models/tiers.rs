@@ -67,7 +67,9 @@ impl Tier {
     pub fn cost(&self, usage: Usage, service_tier: Option<&str>) -> Usd {
         let named = self.service.iter().find(|(name, _)| Some(*name) == service_tier);
         let percent = named.map_or(100, |(_, percent)| *percent);
-        self.model.price.scaled(percent).cost(usage)
+        let nanos = self.model.price.cost(usage).nanos().saturating_mul(percent);
+        // A fraction of a nano-USD is never forgotten.
+        Usd::from_nanos(nanos.saturating_add(99) / 100)
     }
 }
 

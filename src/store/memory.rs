@@ -34,14 +34,7 @@ pub enum Note {
     /// Nobody could follow the plan: the next attempt makes a new one.
     PlanDropped { issue: IssueNumber },
     /// What a round left, in a private ref.
-    Checkpoint {
-        attempt: AttemptId,
-        issue: IssueNumber,
-        round: u32,
-        tier: ModelTier,
-        name: String,
-        conversation: String,
-    },
+    Checkpoint { attempt: AttemptId, issue: IssueNumber, round: u32, tier: ModelTier, name: String },
     /// What the gate said of a round: how many findings, and its words for the builder.
     Judged { attempt: AttemptId, round: u32, findings: u32, digest: String },
     /// The digest of what a call asked.
@@ -71,6 +64,7 @@ pub struct Checkpoint {
     pub tier: ModelTier,
     /// The private ref that keeps its tree.
     pub name: String,
+    /// The digest of the last question asked; empty where a command worked.
     pub conversation: String,
     pub plan: Option<String>,
     /// `None` until the gate judged it.
@@ -265,11 +259,14 @@ pub(super) async fn take(tx: &mut Tx, fence: &Fence, note: Note) -> Result<(), S
             .await?;
             Ok(())
         }
-        Note::Checkpoint { attempt, issue, round, tier, name, conversation } => {
+        Note::Checkpoint { attempt, issue, round, tier, name } => {
             sqlx::query(
                 "INSERT INTO checkpoints (attempt_id, round, tier, ref, conversation, plan, made_at) \
-                 SELECT $1, $2, $3, $4, $5, (SELECT plan FROM issue_plans WHERE issue = $6 \
-                 AND issue_plans.repo_key = runs.repo_key), $7 FROM runs WHERE runs.id = $8 \
+                 SELECT $1, $2, $3, $4, COALESCE((SELECT p.digest FROM call_prompts p \
+                 JOIN calls c ON c.id = p.call_id WHERE p.attempt_id = $1 \
+                 ORDER BY c.number DESC LIMIT 1), ''), (SELECT plan FROM issue_plans \
+                 WHERE issue = $5 AND issue_plans.repo_key = runs.repo_key), $6 \
+                 FROM runs WHERE runs.id = $7 \
                  ON CONFLICT (attempt_id, round) DO UPDATE SET tier = excluded.tier, \
                  ref = excluded.ref, conversation = excluded.conversation, plan = excluded.plan, \
                  findings = NULL, digest = NULL, made_at = excluded.made_at",
@@ -278,7 +275,6 @@ pub(super) async fn take(tx: &mut Tx, fence: &Fence, note: Note) -> Result<(), S
             .bind(i64::from(round))
             .bind(tier.as_str())
             .bind(name)
-            .bind(conversation)
             .bind(number(issue.0))
             .bind(tx.now)
             .bind(fence.run.as_str())

@@ -5,6 +5,7 @@ mod builders;
 mod gate;
 mod git;
 mod github;
+mod healing;
 mod http;
 mod models;
 mod night;
