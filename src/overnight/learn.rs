@@ -127,8 +127,17 @@ const fn bad(outcome: CheckOutcome) -> bool {
 /// How much the gate had to say. A failed check without a finding says one thing.
 fn findings(judgement: &Judgement) -> u32 {
     let checks = judgement.qa.checks.iter().filter(|check| bad(check.outcome));
-    let said: usize = checks.map(|check| check.findings.len().max(1)).sum();
+    let said: usize = checks
+        .map(|check| check.findings.iter().map(|finding| weight(finding)).sum::<usize>().max(1))
+        .sum();
     u32::try_from(said + judgement.governance.violations.len()).unwrap_or(u32::MAX)
+}
+
+/// A finding is one thing, or as many as it says failed (`5 tests: 2 passed, 3 failed`).
+fn weight(finding: &str) -> usize {
+    let words: Vec<&str> = finding.split([' ', ',']).filter(|word| !word.is_empty()).collect();
+    let counts = words.windows(2).filter(|pair| pair[1] == "failed");
+    counts.filter_map(|pair| pair[0].parse::<usize>().ok()).max().unwrap_or(1).max(1)
 }
 
 #[cfg(test)]
@@ -145,6 +154,13 @@ mod tests {
             findings,
             digest: findings.map(|_| "said".to_owned()),
         }
+    }
+
+    #[test]
+    fn a_finding_weighs_what_it_counts() {
+        assert_eq!(weight("5 tests: 2 passed, 3 failed, 0 skipped (tap)"), 3);
+        assert_eq!(weight("`sh run-checks.sh` failed with exit code 1"), 1);
+        assert_eq!(weight("5 tests: 5 passed, 0 failed"), 1);
     }
 
     #[test]

@@ -300,9 +300,10 @@ impl Agent<'_> {
         if std::mem::replace(&mut self.compacted, true) {
             return false;
         }
-        let half = self.messages.len() / 2;
+        let is_tool = |message: &&mut Message| matches!(message, Message::Tool { .. });
+        let half = self.messages.iter_mut().filter(is_tool).count().div_ceil(2);
         let mut smaller = false;
-        for message in self.messages.iter_mut().take(half) {
+        for message in self.messages.iter_mut().filter(is_tool).take(half) {
             if let Message::Tool { content, .. } = message
                 && let Some((at, _)) = content.char_indices().nth(COMPACTED)
             {
