@@ -8,6 +8,7 @@ use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::ids::{CommitId, RepoName, RunId};
 use crate::domain::run::{IssueResult, IssueStatus, RunStatus};
 use crate::gate::BaseVerdict;
+use crate::gate::rules::secrets::without_secrets;
 
 pub(super) fn skipped(run: &RunId, row: &IssueResult) -> NewEvent {
     let reason = row.reason.as_deref().unwrap_or("no reason given");
@@ -38,12 +39,14 @@ pub(super) fn transition(worker: &Worker<'_>, event: &Event) -> Vec<NewEvent> {
     match event {
         Event::Built { tier, summary } => {
             let text = format!("{number} was built by {tier}");
+            // The log is for good, and the gate has not seen the builder's words yet.
+            let summary = without_secrets(summary, &worker.context.parts.redactor);
             vec![
                 worker
                     .event(EventType::BuildFinished, text)
                     .with("tier", tier.as_str())
                     .with("round", worker.state.round)
-                    .with("summary", summary.as_str()),
+                    .with("summary", summary),
             ]
         }
         Event::BuildFailed { code, message, .. } => vec![

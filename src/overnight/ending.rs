@@ -11,6 +11,7 @@ use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::ids::{IssueNumber, RunId};
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::run::{IssueResult, IssueStatus, NightRequest, RunStatus, final_status};
+use crate::github::intake::{LabelWord, People};
 use crate::store::{Change, Fence};
 
 /// May be worked on although the base is red.
@@ -73,14 +74,8 @@ pub(super) async fn skip_for_red_base(context: &Context<'_>, why: &str) -> Resul
 }
 
 async fn set_with_write_access(context: &Context<'_>, number: IssueNumber) -> bool {
-    let github = &context.parts.github;
-    let repo = &context.request.repo;
-    let Ok(Some(set)) = github.label_set_by(repo, number, REPAIR_BASE_LABEL).await else {
-        return false;
-    };
-    let Some(actor) = set.actor else { return false };
-    let permission = github.permission(repo, &actor).await;
-    permission.is_ok_and(|permission| permission >= crate::github::Permission::Write)
+    let mut people = People::new(&context.parts.github, &context.request.repo);
+    matches!(people.label(number, REPAIR_BASE_LABEL).await, Ok(LabelWord::Counts(_)))
 }
 
 pub(super) async fn finish(context: &Context<'_>, ended: Ended) -> Result<(), EngineError> {

@@ -1,7 +1,7 @@
 //! Handing out issues: what is ready goes to a free lane, what can never become ready ends with its
 //! reason. Owns who is worked on when, never how.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -9,6 +9,7 @@ use super::ending::skip_all;
 use super::issue::{self, IssueEnd};
 use super::judge::BaseJudge;
 use super::night::{Context, EngineError};
+use super::planning;
 use crate::domain::ids::IssueNumber;
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::git::Mirror;
@@ -23,22 +24,23 @@ pub(super) async fn work(
     let lanes = usize::try_from(context.request.config.lanes).unwrap_or(1).max(1);
     let mut working = FuturesUnordered::new();
     let mut busy = BTreeSet::new();
-    let mut waiting: Vec<IssueNumber> = context.board().interrupted();
+    // Those somebody was at when the process died go first.
+    let mut resumed: VecDeque<IssueNumber> = context.board().interrupted().into();
     let mut halt: Option<String> = None;
     loop {
-        if halt.is_none() && !context.stop.is_cancelled() {
+        while halt.is_none() && !context.stop.is_cancelled() && busy.len() < lanes {
             settle_hopeless(context, &busy).await?;
-            let ready = ready_now(context);
-            waiting.retain(|number| !busy.contains(number));
-            waiting.extend(ready.into_iter().filter(|it| !busy.contains(it)));
-            waiting.dedup();
-            for number in waiting.drain(..) {
-                if busy.len() < lanes && busy.insert(number) {
-                    working.push(async move {
-                        (number, issue::work(context, mirror, bases, number).await)
-                    });
-                }
-            }
+            let next = resumed
+                .pop_front()
+                .or_else(|| ready_now(context).into_iter().find(|number| !busy.contains(number)));
+            let Some(number) = next else { break };
+            busy.insert(number);
+            working.push(async move {
+                let repo = &context.request.repo;
+                let live = planning::with_live_token(context.parts, repo, mirror).await;
+                let mirror = live.unwrap_or_else(|_| mirror.clone());
+                (number, issue::work(context, &mirror, bases, number).await)
+            });
         }
         let Some((number, end)) = working.next().await else { break };
         busy.remove(&number);

@@ -226,14 +226,27 @@ impl Overnight {
             }
             active.insert(id.clone(), stop.clone());
         }
-        let inner = Arc::clone(&self.0);
+        let here = Here { inner: Arc::clone(&self.0), id: id.clone() };
         self.0.tracker.spawn(async move {
-            if let Err(error) = night::work(&inner.parts, &id, &stop).await {
+            let here = here;
+            if let Err(error) = night::work(&here.inner.parts, &id, &stop).await {
                 tracing::error!(run = %id, %error, "night {id} stopped before its end: {error}");
             }
-            inner.lock_active().remove(&id);
         });
         true
+    }
+}
+
+/// Says that this process works on a night; also a panic takes it back, so that the night is taken
+/// up again.
+struct Here {
+    inner: Arc<Inner>,
+    id: RunId,
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.inner.lock_active().remove(&self.id);
     }
 }
 

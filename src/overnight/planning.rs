@@ -17,7 +17,8 @@ use crate::domain::issue::{BlockerState, Issue, Repository};
 use crate::domain::plan::{Plan, PlannedIssue, ReasonCode, Skip};
 use crate::domain::run::{IssueStatus, NightRequest};
 use crate::git::{GitError, Mirror};
-use crate::github::{GitHubError, Permission, Pull, intake};
+use crate::github::intake::{LabelWord, People};
+use crate::github::{GitHubError, Pull, intake};
 use crate::sequencing;
 use crate::store::{IssueHistory, StoreError};
 
@@ -312,13 +313,9 @@ impl SecondNight<'_> {
     /// Skips, unless someone with write access asked to try again.
     async fn unless_retried(&self, issue: &Issue, why: String) -> Result<Earlier, PlanError> {
         if has_label(issue, RETRY_LABEL) {
-            let repo = &self.request.repo;
-            let set = self.parts.github.label_set_by(repo, issue.number, RETRY_LABEL).await?;
-            if let Some(actor) = set.and_then(|set| set.actor) {
-                let permission = self.parts.github.permission(repo, &actor).await?;
-                if permission >= Permission::Write {
-                    return Ok(Earlier::Nothing);
-                }
+            let mut people = People::new(&self.parts.github, &self.request.repo);
+            if let LabelWord::Counts(_) = people.label(issue.number, RETRY_LABEL).await? {
+                return Ok(Earlier::Nothing);
             }
         }
         let reason = format!(
@@ -343,4 +340,14 @@ pub(super) async fn open_mirror(
 ) -> Result<Mirror, PlanError> {
     let token = parts.github.token_for_git(repo).await?;
     Ok(parts.git.mirror(repo, &repository.clone_url, token, CancellationToken::new()).await?)
+}
+
+/// The same mirror with a token that still lives: those of a GitHub App end within the hour.
+pub(super) async fn with_live_token(
+    parts: &Parts,
+    repo: &RepoName,
+    mirror: &Mirror,
+) -> Result<Mirror, PlanError> {
+    let token = parts.github.token_for_git(repo).await?;
+    Ok(mirror.clone().with_token(token)?)
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::issue::{Came, Worker};
 use super::night::EngineError;
+use super::planning;
 use super::texts;
 use crate::domain::attempt::{Candidate, Event, Outcome, PullRef};
 use crate::domain::event::{EventType, Severity};
@@ -53,7 +54,13 @@ pub(super) async fn push(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
     let Some((passed, candidate)) = proof(worker).await else {
         return Ok(Came::Event(Event::JudgeAgain));
     };
-    let mirror = worker.mirror;
+    let repo = &worker.context.request.repo;
+    // Building may have taken longer than a token lives.
+    let live = planning::with_live_token(worker.context.parts, repo, worker.mirror).await;
+    let mirror = &live.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no fresh token for git, going on with the last one");
+        worker.mirror.clone()
+    });
     let branch = worker.branch();
     let there = mirror.remote_tip(&branch).await?;
     if there.as_ref() != Some(passed.commit()) && base_conflicts(worker, &candidate).await? {

@@ -91,3 +91,29 @@ async fn a_lost_reply_is_looked_up_and_not_repeated() {
     );
     town.assert_clean();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgresql_a_killed_night_is_taken_over_when_its_lease_ends() {
+    let Some(schema) = crate::support::postgres::Schema::new().await else {
+        eprintln!("skipped: TEST_DATABASE_URL is not set");
+        return;
+    };
+    let town = Town::new(script(good_work), vec![issue("Anything")])
+        .await
+        .set("DATABASE_URL", &schema.url());
+    let mut server = town.serve_dying_at("push.after").await;
+    let id = server.begin(&body()).await;
+    server.died().await;
+    // Nobody proved the former owner dead, so its lease of 30 s has to end first: it does here.
+    schema.execute("UPDATE runs SET lease_until = 0").await;
+    let server = town.serve().await;
+    let run = server.ended(&id).await;
+    assert_eq!(run["status"], "completed", "{run:#}\n{}", server.log());
+    assert_eq!(
+        town.changes(),
+        ["PUSH refs/heads/foreman/issue-1", "POST /pulls", "POST /issues/1/comments"]
+    );
+    town.assert_clean();
+    server.kill().await;
+    schema.drop().await;
+}

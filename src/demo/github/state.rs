@@ -98,9 +98,11 @@ pub(super) struct Repo {
 }
 
 impl Repo {
+    /// What a user may do here. A user's own repository is theirs without being told.
     pub fn role(&self, login: &str) -> Option<Role> {
         let mut roles = self.roles.iter();
-        roles.find(|(name, _)| name.eq_ignore_ascii_case(login)).map(|(_, role)| *role)
+        let told = roles.find(|(name, _)| name.eq_ignore_ascii_case(login)).map(|(_, role)| *role);
+        told.or_else(|| login.eq_ignore_ascii_case(self.name.owner()).then_some(Role::Admin))
     }
 
     pub fn next_number(&self) -> u64 {

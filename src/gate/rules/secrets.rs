@@ -68,6 +68,16 @@ pub fn secret_in(line: &str, known: &Redactor) -> Option<&'static str> {
         .then_some("a hard-coded secret of high entropy")
 }
 
+/// A text as it may be kept for good: a line that holds a secret says so instead.
+#[must_use]
+pub fn without_secrets(text: &str, known: &Redactor) -> String {
+    let lines = text.lines().map(|line| match secret_in(line, known) {
+        Some(kind) => format!("[a line that held {kind}]"),
+        None => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Secrets among the added lines, and in texts that would be published with them.
 #[must_use]
 pub fn secrets(changes: &[Changed], texts: &[String], known: &Redactor) -> Vec<Violation> {
