@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// For `foreman doctor`, which looks at each part by itself.
 pub use wiring::{credential, sandbox_mode, tiers};
 
-use crate::builders::Builders;
+use crate::builders::{Builders, Healing};
 use crate::config::{Config, Database};
 use crate::domain::redact::Redactor;
 use crate::failpoint::{self, Failpoints};
@@ -24,7 +24,7 @@ use crate::gate::{Gate, GateError};
 use crate::git::{Git, GitError};
 use crate::github::{GitHub, GitHubError};
 use crate::http;
-use crate::models::{Models, ModelsError};
+use crate::models::{self, Models, ModelsError};
 use crate::overnight::{Desk, Overnight, Parts};
 use crate::process::Children;
 use crate::sandbox::{Sandbox, SandboxError};
@@ -111,7 +111,12 @@ impl App {
             local_command: config.models.local_command.clone(),
             redactor: Arc::clone(&redactor),
             failpoints: failpoints.clone(),
+            healing: Healing {
+                local_on_auth_failure: config.escalation.local_on_auth_failure,
+                ..Healing::default()
+            },
         };
+        models::warm(&builders.tiers);
         let settings = wiring::settings(&config, sole_owner);
         let parts = Parts {
             store: store.clone(),

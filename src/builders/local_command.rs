@@ -11,7 +11,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use tokio_util::sync::CancellationToken;
 
-use super::agent::{ending, prompt};
+use super::agent::ending;
 use super::{BuildOutcome, Builders, Task, clean_output};
 use crate::domain::plan::ReasonCode;
 use crate::domain::tier::ModelTier;
@@ -27,6 +27,7 @@ const QUOTE_CAP: usize = 2_000;
 pub(super) async fn run(
     builders: &Builders,
     task: &Task,
+    told: String,
     command: &str,
     time: std::time::Duration,
     cancel: &CancellationToken,
@@ -37,7 +38,7 @@ pub(super) async fn run(
         tracing::warn!(%error, "the way to the local builder's program may be closed in the box");
     }
     let mut shell = Shell::new(command, time);
-    shell.stdin = Some(prompt::plain(task).into_bytes());
+    shell.stdin = Some(told.into_bytes());
     shell.output_cap = OUTPUT_CAP;
     let failed = |message: String| BuildOutcome::Failed {
         code: ReasonCode::BuilderFailed,

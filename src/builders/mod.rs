@@ -7,6 +7,7 @@
 mod agent;
 mod clean;
 mod local_command;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +15,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use clean::{clean_output, clean_text};
+pub use waits::Waits;
 
 use crate::domain::ids::{AttemptId, CommitId, EscalationId, IssueNumber, RunId};
-use crate::domain::plan::ReasonCode;
+use crate::domain::plan::{ReasonCode, SequenceType};
 use crate::domain::redact::Redactor;
 use crate::domain::tier::ModelTier;
 use crate::failpoint::Failpoints;
@@ -29,6 +31,8 @@ use crate::store::{Ceilings, Fence, Store, StoreError};
 pub struct Task {
     pub run: RunId,
     pub issue: IssueNumber,
+    /// What healing remembers is remembered by kind.
+    pub kind: SequenceType,
     pub title: String,
     /// Cleaned again before a model sees it; cleaning twice changes nothing.
     pub body: String,
@@ -98,6 +102,15 @@ pub enum BuildOutcome {
     Cancelled,
 }
 
+/// How a builder heals.
+#[derive(Debug, Clone, Default)]
+pub struct Healing {
+    pub waits: Waits,
+    /// `escalation.local_on_auth_failure`: the local builder stands in where the provider refuses
+    /// the key, and what it makes is marked so.
+    pub local_on_auth_failure: bool,
+}
+
 /// Everything a builder needs. Cheap to clone.
 #[derive(Clone)]
 pub struct Builders {
@@ -109,6 +122,7 @@ pub struct Builders {
     pub local_command: Option<String>,
     pub redactor: Arc<Redactor>,
     pub failpoints: Failpoints,
+    pub healing: Healing,
 }
 
 impl Builders {

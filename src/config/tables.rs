@@ -46,6 +46,8 @@ pub struct Escalation {
     pub fallback_chain: Vec<ModelTier>,
     /// Retry, fall back and repair. Default true.
     pub auto_heal: bool,
+    /// Whether the local builder takes over where the provider refuses the key. Default false.
+    pub local_on_auth_failure: bool,
     /// When what needs review waits for it. Default `after`.
     pub review: Review,
     /// How many of a day's reviews bind. Default 3.
@@ -60,6 +62,7 @@ impl Default for Escalation {
             rules: BTreeMap::new(),
             fallback_chain: ModelTier::CHAIN.to_vec(),
             auto_heal: true,
+            local_on_auth_failure: false,
             review: Review::After,
             review_per_day: 3,
             labels: EscalationLabels::default(),

@@ -102,6 +102,7 @@ event_types! {
     BuildStarted => "build_started",
     BuildFinished => "build_finished",
     GateJudged => "gate_judged",
+    AttemptRolledBack => "attempt_rolled_back",
     PrAllowed => "pr_allowed",
     PrBlocked => "pr_blocked",
     BranchPushed => "branch_pushed",

@@ -13,10 +13,19 @@ pub(super) struct Known {
     pub input_window: u64,
     pub output_window: u64,
     pub price: Price,
+    pub service: ServicePrices,
     /// The last day it answers, as announced: year, month, day.
     pub last_day: Option<(i32, u32, u32)>,
     pub replacement: Option<&'static str>,
 }
+
+/// Percent of the price that another service tier than `default` costs, by the name in the answer.
+pub(super) type ServicePrices = &'static [(&'static str, i64)];
+
+/// gpt-5.x: flex is half the price, priority twice; from OpenAI's price page (November 2026).
+const GPT_5: ServicePrices = &[("flex", 50), ("priority", 200)];
+/// The gpt-4 family knows no other.
+const GPT_4: ServicePrices = &[];
 
 /// Nano-USD per token is USD per 1M tokens times 1,000.
 const fn price(input: i64, cached: i64, output: i64) -> Price {
@@ -31,6 +40,7 @@ const KNOWN: [Known; 5] = [
         input_window: 272_000,
         output_window: 128_000,
         price: price(1_250, 125, 10_000),
+        service: GPT_5,
         last_day: Some((2027, 4, 1)),
         replacement: None,
     },
@@ -39,6 +49,7 @@ const KNOWN: [Known; 5] = [
         input_window: 922_000,
         output_window: 128_000,
         price: price(4_000, 400, 20_000),
+        service: GPT_5,
         last_day: None,
         replacement: None,
     },
@@ -47,6 +58,7 @@ const KNOWN: [Known; 5] = [
         input_window: 272_000,
         output_window: 128_000,
         price: price(250, 25, 2_000),
+        service: GPT_5,
         last_day: None,
         replacement: None,
     },
@@ -56,6 +68,7 @@ const KNOWN: [Known; 5] = [
         input_window: 128_000,
         output_window: 4_096,
         price: price(10_000, 10_000, 30_000),
+        service: GPT_4,
         last_day: Some((2026, 10, 23)),
         replacement: Some("gpt-5.6-sol"),
     },
@@ -64,6 +77,7 @@ const KNOWN: [Known; 5] = [
         input_window: 8_192,
         output_window: 4_096,
         price: price(30_000, 30_000, 60_000),
+        service: GPT_4,
         last_day: Some((2026, 10, 23)),
         replacement: Some("gpt-5-mini"),
     },

@@ -117,6 +117,12 @@ fn read_value(value: &Value) -> Said {
 }
 
 fn classify(status: StatusCode, said: &Said) -> ErrorClass {
+    // One request above a minute's allowance is refused as a rate limit, and will be every time.
+    if status == StatusCode::TOO_MANY_REQUESTS
+        && said.message.to_ascii_lowercase().starts_with("request too large")
+    {
+        return ErrorClass::ContextLength;
+    }
     said.code
         .as_deref()
         .and_then(by_word)
@@ -145,6 +151,9 @@ fn by_word(word: &str) -> Option<ErrorClass> {
         | "insufficient_credits"
         | "insufficient_funds"
         | "credit_balance_too_low"
+        | "usage_limit_reached"
+        | "usage_not_included"
+        | "budget_exceeded"
         | "payment_required" => ErrorClass::InsufficientQuota,
         "context_length_exceeded"
         | "exceed_context_size_error"
@@ -161,11 +170,21 @@ fn by_word(word: &str) -> Option<ErrorClass> {
         | "account_deactivated"
         | "unauthorized"
         | "unauthenticated"
+        | "organization_deactivated"
+        | "invalid_organization"
+        | "mismatched_organization"
+        | "ip_not_authorized"
         | "unsupported_country_region_territory" => ErrorClass::Auth,
-        "model_not_found" | "deploymentnotfound" | "model_not_available" => {
-            ErrorClass::ModelNotFound
-        }
+        "model_not_found"
+        | "deploymentnotfound"
+        | "model_not_available"
+        | "model_not_supported"
+        | "unsupported_model"
+        | "model_deprecated"
+        | "model_decommissioned" => ErrorClass::ModelNotFound,
         "content_filter"
+        | "content_filtered"
+        | "invalid_prompt"
         | "content_policy_violation"
         | "moderation_blocked"
         | "responsibleaipolicyviolation"
@@ -180,7 +199,8 @@ fn by_word(word: &str) -> Option<ErrorClass> {
         | "service_unavailable"
         | "unavailable_error"
         | "bad_gateway" => ErrorClass::Server,
-        "timeout" | "request_timeout" | "timeout_error" => ErrorClass::Timeout,
+        "timeout" | "request_timeout" | "timeout_error" | "request_timed_out"
+        | "deadline_exceeded" => ErrorClass::Timeout,
         _ => return None,
     })
 }

@@ -8,9 +8,9 @@ use crate::domain::call::{Message, ToolSpec};
 /// Bytes per token, at least: English text has about four, dense code about three.
 const BYTES_PER_TOKEN: u64 = 3;
 /// What a message costs beyond its text: role, separators, ids.
-const PER_MESSAGE: u64 = 8;
+pub(super) const PER_MESSAGE: u64 = 8;
 /// What the request costs beyond its messages.
-const PER_REQUEST: u64 = 16;
+pub(super) const PER_REQUEST: u64 = 16;
 
 /// An upper-bound estimate of the prompt's tokens.
 #[must_use]

@@ -11,6 +11,7 @@ mod estimate;
 mod reply;
 mod request;
 mod tiers;
+mod tokens;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub use chat::{ChatRequest, Models};
 pub use errors::{CallError, parse_retry_after};
 pub use estimate::estimate_tokens;
 pub use tiers::{DefaultEndpoint, Endpoint, LeftOut, LocalServer, Tier, TierTable, tier_table};
+pub use tokens::{PromptSize, TokenCounter, warm};
 
 use crate::domain::tier::ModelTier;
 

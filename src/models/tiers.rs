@@ -6,15 +6,16 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::config::TierOverride;
-use crate::domain::money::Price;
+use crate::domain::money::{Price, Usage, Usd};
 use crate::domain::tier::{ModelTier, TierModel};
 
 use super::ModelsError;
-use super::catalogue::{Known, known, shipped};
+use super::catalogue::{Known, ServicePrices, known, shipped};
 
 /// The windows of a model nobody described: small enough for most local servers.
 const UNKNOWN_INPUT_WINDOW: u64 = 32_768;
@@ -30,6 +31,22 @@ pub struct Endpoint {
     pub api_key: Option<SecretString>,
 }
 
+impl Endpoint {
+    /// A name for address and key that gives neither away: what fails with one of them fails with
+    /// the same name.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(b"foreman provider\n");
+        hash.update(self.base_url.as_str());
+        hash.update(b"\n");
+        if let Some(key) = &self.api_key {
+            hash.update(key.expose_secret());
+        }
+        hex::encode(&hash.finalize()[..8])
+    }
+}
+
 /// A tier that can be called.
 #[derive(Debug, Clone)]
 pub struct Tier {
@@ -38,6 +55,22 @@ pub struct Tier {
     pub last_day: Option<NaiveDate>,
     /// Whether its tokens cost anything.
     pub paid: bool,
+    /// Prompt and answer count against one window; with gpt-5.x each has its own.
+    pub shared_window: bool,
+    /// Percent of the price, by the service tier that an answer names.
+    service: ServicePrices,
+}
+
+impl Tier {
+    /// What an answer cost: by the service tier it names, where that has a price of its own.
+    #[must_use]
+    pub fn cost(&self, usage: Usage, service_tier: Option<&str>) -> Usd {
+        let named = self.service.iter().find(|(name, _)| Some(*name) == service_tier);
+        let percent = named.map_or(100, |(_, percent)| *percent);
+        let nanos = self.model.price.cost(usage).nanos().saturating_mul(percent);
+        // A fraction of a nano-USD is never forgotten.
+        Usd::from_nanos(nanos.saturating_add(99) / 100)
+    }
 }
 
 /// `OPENAI_BASE_URL` and `OPENAI_API_KEY`.
@@ -126,7 +159,10 @@ pub fn tier_table(
         match why {
             Some(why) => table.left_out.push(LeftOut { tier, why }),
             None => {
-                table.tiers.insert(tier, Tier { model, endpoint, last_day, paid });
+                let shared_window = !model.model.starts_with("gpt-5");
+                let service = known(&model.model).map_or(&[][..], |known| known.service);
+                let entry = Tier { model, endpoint, last_day, paid, shared_window, service };
+                table.tiers.insert(tier, entry);
             }
         }
     }

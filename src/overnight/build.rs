@@ -1,6 +1,7 @@
 //! One round of building: a fresh workspace, leave for the tier, the builder, and what it left.
 
 use super::issue::{Came, Worker, select};
+use super::learn;
 use super::night::EngineError;
 use crate::builders::{BuildOutcome, Task};
 use crate::domain::attempt::{Admission, CLIMB_TO, Event, State};
@@ -57,6 +58,7 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
     let task = Task {
         run: worker.context.fence.run.clone(),
         issue: worker.number(),
+        kind: worker.planned.sequence_type,
         title: worker.issue.title.clone(),
         body: worker.issue.body.clone(),
         attempt: worker.attempt.clone(),
@@ -81,24 +83,42 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
     }))
 }
 
-/// A repair goes on from what the last round left, if that stands on the base as it is now;
-/// everything else starts from the base.
-async fn start_commit(worker: &Worker<'_>) -> Result<CommitId, EngineError> {
-    let base = &worker.state.stand.base;
+/// A repair goes on from the round that left the least for the gate to say, the last one where
+/// nothing was better, if that stands on the base as it is now; everything else starts from the
+/// base.
+async fn start_commit(worker: &mut Worker<'_>) -> Result<CommitId, EngineError> {
+    let base = worker.state.stand.base.clone();
     if worker.state.feedback.is_some() && worker.state.round > 0 {
         let last = worker.state.round - 1;
-        for name in
-            [State::merged_ref(&worker.attempt, last), State::work_ref(&worker.attempt, last)]
-        {
-            if let Some(id) = worker.mirror.read_ref(&name).await?
-                && let Ok(commit) = id.parse::<CommitId>()
-                && worker.mirror.is_ancestor(base, &commit).await?
-            {
+        let better = learn::better_round(worker, last).await?;
+        for round in better.iter().map(|it| it.round).chain([last]) {
+            if let Some(commit) = work_of(worker, round, &base).await? {
+                if let Some(better) = better.as_ref().filter(|it| it.round == round) {
+                    learn::roll_back(worker, better).await?;
+                }
                 return Ok(commit);
             }
         }
     }
-    Ok(base.clone())
+    Ok(base)
+}
+
+/// What a round left, if it stands on this base.
+async fn work_of(
+    worker: &Worker<'_>,
+    round: u32,
+    base: &CommitId,
+) -> Result<Option<CommitId>, EngineError> {
+    for name in [State::merged_ref(&worker.attempt, round), State::work_ref(&worker.attempt, round)]
+    {
+        if let Some(id) = worker.mirror.read_ref(&name).await?
+            && let Ok(commit) = id.parse::<CommitId>()
+            && worker.mirror.is_ancestor(base, &commit).await?
+        {
+            return Ok(Some(commit));
+        }
+    }
+    Ok(None)
 }
 
 /// Reads the workspace into a tree and keeps it under a private ref, so that the gate, and a
@@ -133,6 +153,7 @@ async fn keep(
     let commit = mirror.commit(&captured.tree, base, &message, author, chrono::Utc::now()).await?;
     let name = State::work_ref(&worker.attempt, worker.state.round);
     mirror.save_ref(&name, commit.as_str()).await?;
+    learn::checkpoint(worker, tier, name).await?;
     Ok(Came::Event(Event::Built { tier, summary }))
 }
 

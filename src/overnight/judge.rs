@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 
 use super::describe;
 use super::issue::{Came, Worker};
+use super::learn;
 use super::night::{Context, EngineError, notes_json};
 use super::planning::has_label;
 use crate::domain::attempt::{self, Event};
@@ -115,6 +116,8 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
         Err(_) if worker.context.stop.is_cancelled() => return Ok(Came::Interrupted),
         Err(error) => return Err(error.into()),
     };
+    let (Verdict::Passed(_, judgement) | Verdict::Refused(judgement)) = &verdict;
+    learn::judged(worker, judgement, matches!(verdict, Verdict::Passed(..))).await?;
     worker.context.parts.failpoints.hit("gate.after");
     Ok(match verdict {
         Verdict::Passed(passed, judgement) => {

@@ -10,6 +10,7 @@ mod ending;
 mod issue;
 mod judge;
 mod lanes;
+mod learn;
 mod night;
 mod planning;
 mod publish;

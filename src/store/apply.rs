@@ -7,7 +7,7 @@ use sqlx::Row as _;
 
 use super::changes::{Change, EffectState, Fence};
 use super::tx::{Tx, number};
-use super::{Store, StoreError};
+use super::{Store, StoreError, healing, memory};
 use crate::domain::event::GovernanceEvent;
 use crate::domain::ids::{AttemptId, CallId, IssueNumber};
 use crate::domain::run::{IssueResult, RunStatus};
@@ -69,6 +69,8 @@ pub(super) async fn all(
             Change::Tool { attempt, call, index, tool_call_id, output, tree } => {
                 tool(tx, Tool { attempt, call, index, tool_call_id, output, tree }).await?;
             }
+            Change::Sign(sign) => healing::take(tx, fence, sign).await?,
+            Change::Note(note) => memory::take(tx, fence, note).await?,
             Change::Event(mut event) => {
                 event.run.get_or_insert_with(|| fence.run.clone());
                 events.push(tx.emit(event).await?);

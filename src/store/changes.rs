@@ -4,6 +4,8 @@
 
 use serde_json::Value;
 
+use super::healing::Sign;
+use super::memory::Note;
 use crate::domain::event::NewEvent;
 use crate::domain::ids::{AttemptId, CallId, IssueNumber, RunId};
 use crate::domain::plan::Plan;
@@ -122,5 +124,9 @@ pub enum Change {
         output: String,
         tree: Option<String>,
     },
+    /// How a call's end speaks of its tier and key.
+    Sign(Sign),
+    /// For healing's memory.
+    Note(Note),
     Event(NewEvent),
 }

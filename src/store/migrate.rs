@@ -28,6 +28,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: "",
     },
+    Migration {
+        version: 3,
+        sql: include_str!("migrations/0003_healing.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// The schema this program speaks.

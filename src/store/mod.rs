@@ -16,8 +16,10 @@ mod error;
 mod escalation_fold;
 mod events;
 mod fold;
+mod healing;
 mod ledger;
 mod lock;
+mod memory;
 mod migrate;
 mod money;
 mod options;
@@ -46,7 +48,9 @@ pub use approvals::{ApprovalRow, Decision, LONGEST_OVERRIDE, Override};
 pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotency, NewRun};
 pub use costs::{Budget, Costs, QuotaStatus, WindowUse};
 pub use error::StoreError;
+pub use healing::Sign;
 pub use lock::DataLock;
+pub use memory::{Bought, Checkpoint, HealingStat, KeptPlan, Note};
 pub use money::{
     Admission, Admitted, Ceilings, RecoveredCalls, Refusal, Reserve, Reserved, Scope, Settlement,
 };

@@ -2,9 +2,12 @@
 //! and must end with the same branches, pull requests, comments and charges, none of them twice.
 //!
 //! `cargo test --test campaigns -- --rounds 10 [--seed 7] [--only push.after]`
+//! `cargo test --test campaigns -- --campaign calls --rounds 10 [--only model.answered:3]`
 
 #[path = "../foreman/support/mod.rs"]
 mod support;
+
+mod paid_calls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,16 +31,19 @@ struct Arguments {
     rounds: u32,
     seed: u64,
     only: Option<String>,
+    /// `night`, or `calls`: deaths inside paid calls alone.
+    campaign: String,
 }
 
 fn arguments() -> Arguments {
-    let mut arguments = Arguments { rounds: 10, seed: 7, only: None };
+    let mut arguments = Arguments { rounds: 10, seed: 7, only: None, campaign: "night".to_owned() };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().unwrap_or_default();
         match word.as_str() {
             "--rounds" => arguments.rounds = value.parse().expect("--rounds takes a number"),
             "--seed" => arguments.seed = value.parse().expect("--seed takes a number"),
+            "--campaign" => arguments.campaign = value,
             "--only" => arguments.only = Some(value),
             other => panic!("unknown argument {other}"),
         }
@@ -182,10 +188,8 @@ async fn nobody_is_left(town: &Town) -> Result<(), String> {
     }
 }
 
-#[tokio::main]
-async fn main() {
-    let arguments = arguments();
-    let mut random = SmallRng::seed_from_u64(arguments.seed);
+/// The kills of the night campaign: every failpoint, then random moments.
+fn night_kills(arguments: &Arguments, random: &mut SmallRng) -> Vec<Kill> {
     let mut kills: Vec<Kill> = failpoint::ALL
         .iter()
         .filter(|name| arguments.only.as_deref().is_none_or(|only| only == **name))
@@ -201,10 +205,32 @@ async fn main() {
                 .map(|_| Kill::After(Duration::from_millis(random.random_range(0..longest)))),
         );
     }
+    kills
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments = arguments();
+    let mut random = SmallRng::seed_from_u64(arguments.seed);
+    let calls = match arguments.campaign.as_str() {
+        "night" => false,
+        "calls" => true,
+        other => panic!("--campaign takes night or calls, not {other}"),
+    };
+    let kills: Vec<Kill> = if calls {
+        let place = |_| arguments.only.clone().unwrap_or_else(|| paid_calls::place(&mut random));
+        (0..arguments.rounds).map(place).map(Kill::Failpoint).collect()
+    } else {
+        night_kills(&arguments, &mut random)
+    };
     let (mut passed, mut failed) = (0, 0);
     for kill in &kills {
         let begun = Instant::now();
-        match round(kill).await {
+        let result = match kill {
+            Kill::Failpoint(place) if calls => paid_calls::round(place).await,
+            kill => round(kill).await,
+        };
+        match result {
             Ok(()) => {
                 passed += 1;
                 println!("ok     killed {kill} ({:.1} s)", begun.elapsed().as_secs_f64());

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::detour::Way;
 use super::tell::budget_sentence;
 use super::walk::Post;
 use super::{Agent, tools};
@@ -12,18 +13,14 @@ use crate::builders::BuildOutcome;
 use crate::domain::call::{Answer, Charge, ErrorClass};
 use crate::domain::ids::CallId;
 use crate::domain::money::{Usage, Usd};
-use crate::domain::plan::ReasonCode;
-use crate::escalation::{Next, after_error};
-use crate::models::{CallError, ChatRequest, Tier, estimate_tokens};
-use crate::store::{Change, Reserve, Reserved, Scope, Settlement, StoreError};
+use crate::escalation::{HealingRules, Next, after_error};
+use crate::models::{CallError, ChatRequest, PromptSize, Tier};
+use crate::store::{Change, Reserve, Reserved, Settlement, StoreError};
 
 /// The completion cap when money is short.
 const SHORT_CAP: u64 = 1_024;
 /// How often we look whether a call in flight elsewhere has been settled.
 const SETTLEMENT_POLL: Duration = Duration::from_millis(250);
-/// A prompt estimated to fill the window to this part is sent all the same: the estimate is an
-/// upper bound, and the provider's own refusal costs nothing.
-const WINDOW_SLACK: (u64, u64) = (4, 3);
 
 /// What came of asking.
 pub(super) enum Asked {
@@ -46,8 +43,12 @@ impl Agent<'_> {
     /// Asks until there is an answer, or an end.
     pub(super) async fn ask(&mut self) -> Result<Asked, StoreError> {
         loop {
+            if self.cancel.is_cancelled() {
+                return Ok(Asked::End(BuildOutcome::Cancelled));
+            }
             let tier = match self.walk.here() {
-                None => return Ok(Asked::End(self.exhausted())),
+                None if self.waited_for_one().await? => continue,
+                None => return Ok(Asked::End(self.nobody_left().await?)),
                 Some(Post::Command) => return Ok(Asked::Command),
                 Some(Post::Model(name)) => self.builders.tiers.get(name).cloned(),
             };
@@ -58,29 +59,42 @@ impl Agent<'_> {
             if let Some(outcome) = self.out_of_bounds() {
                 return Ok(Asked::End(outcome));
             }
-            let prompt = estimate_tokens(&self.messages, &tools::specs());
-            if prompt > tier.model.input_window * WINDOW_SLACK.0 / WINDOW_SLACK.1 {
-                self.last_error =
-                    format!("the prompt is larger than {}'s window", tier.model.model);
-                let before = self.walk.here();
-                if !self.make_room() {
-                    return Ok(Asked::End(self.exhausted()));
-                }
-                let why = self.last_error.clone();
-                let moved = self.moved(&tier, before, &why, ErrorClass::ContextLength);
-                if let Some(moved) = moved {
-                    self.builders.store.apply(self.fence, vec![moved]).await?;
+            if let Some((call, answer)) = self.bought() {
+                return Ok(Asked::Answer { call, answer });
+            }
+            match self.way_to(&tier).await? {
+                Way::Free => {}
+                Way::Left => continue,
+                Way::End(outcome) => return Ok(Asked::End(outcome)),
+            }
+            let size = self.counter.size(&tier, &self.messages, &tools::specs()).await;
+            if !size.fits(&tier) {
+                if let Some(outcome) = self.too_large(&tier).await? {
+                    return Ok(Asked::End(outcome));
                 }
                 continue;
             }
-            let (call, estimate, cap) = match self.book(&tier, prompt).await? {
+            let (call, estimate, cap) = match self.book(&tier, size).await? {
                 Booked::Yes { call, estimate, cap } => (call, estimate, cap),
                 Booked::End(outcome) => return Ok(Asked::End(outcome)),
             };
-            if let Some(asked) = self.send(&tier, call, estimate, cap, prompt).await? {
+            if let Some(asked) = self.send(&tier, call, estimate, cap, size.tokens).await? {
                 return Ok(asked);
             }
         }
+    }
+
+    /// The prompt does not fit, and is not sent.
+    async fn too_large(&mut self, tier: &Tier) -> Result<Option<BuildOutcome>, StoreError> {
+        self.last_error = format!("the prompt is larger than {}'s window", tier.model.model);
+        let before = self.walk.here();
+        if !self.make_room() {
+            return Ok(Some(self.nobody_left().await?));
+        }
+        let why = self.last_error.clone();
+        let moved = self.moved(tier, before, &why, ErrorClass::ContextLength);
+        self.builders.store.apply(self.fence, moved.into_iter().collect()).await?;
+        Ok(None)
     }
 
     /// Sends what is booked. `None`: go round again.
@@ -118,12 +132,13 @@ impl Agent<'_> {
         self.builders.failpoints.hit("model.answered");
         match result {
             Ok(answer) => {
-                let (cost, changes) = match answer.usage {
-                    Some(usage) => (tier.model.price.cost(usage), Vec::new()),
+                let (cost, mut changes) = match answer.usage {
+                    Some(usage) => (tier.cost(usage, answer.service_tier.as_deref()), Vec::new()),
                     None => (estimate, self.unknown_charge(tier, estimate)),
                 };
                 self.tokens += answer.usage.map_or(prompt, |usage| usage.total());
                 self.tries = 0;
+                changes.extend(self.learned(tier, &call, &answer));
                 let settlement = Settlement::Answered { answer: answer.clone(), cost };
                 self.settle(&call, settlement, changes).await?;
                 self.builders.failpoints.hit("model.settled");
@@ -143,12 +158,11 @@ impl Agent<'_> {
     }
 
     /// Reserves a call's most possible cost, waiting for settlements and shrinking once.
-    async fn book(&mut self, tier: &Tier, prompt: u64) -> Result<Booked, StoreError> {
+    async fn book(&mut self, tier: &Tier, size: PromptSize) -> Result<Booked, StoreError> {
         loop {
-            let room =
-                if prompt < tier.model.input_window { tier.model.output_window } else { SHORT_CAP };
-            let cap = self.cap.min(room).max(1);
-            let most = Usage { prompt_tokens: prompt, cached_tokens: 0, completion_tokens: cap };
+            let cap = self.cap.min(size.room(tier)).max(1);
+            let most =
+                Usage { prompt_tokens: size.bound, cached_tokens: 0, completion_tokens: cap };
             let estimate = tier.model.price.cost(most);
             let ask = Reserve {
                 id: CallId::fresh(),
@@ -171,13 +185,6 @@ impl Agent<'_> {
                     }
                 }
                 Reserved::Refused(_) if self.cap > SHORT_CAP => self.cap = SHORT_CAP,
-                // One issue's ceiling ends that issue; any other ends the night.
-                Reserved::Refused(refusal) if refusal.scope == Scope::Issue => {
-                    let message = budget_sentence(&refusal);
-                    let code = ReasonCode::Budget;
-                    let failed = BuildOutcome::Failed { code, message, stuck: false };
-                    return Ok(Booked::End(failed));
-                }
                 Reserved::Refused(refusal) => {
                     let message = budget_sentence(&refusal);
                     return Ok(Booked::End(BuildOutcome::Budget { message }));
@@ -196,24 +203,25 @@ impl Agent<'_> {
     ) -> Result<Option<Asked>, StoreError> {
         self.tries += 1;
         self.last_error = format!("{}: {}", tier.model.tier, error.message);
-        let jitter: f64 = rand::random();
-        let heal = self.task.auto_heal;
-        let mut next = after_error(error.class, error.retry_after, self.tries, heal, jitter);
-        if let Next::RetryAfter(wait) = next
-            && wait >= self.time_left()
-        {
-            next = Next::NextTier;
-        }
+        self.hurt.push((tier.model.tier, error.class));
+        let rules = HealingRules {
+            auto_heal: self.task.auto_heal,
+            local_on_auth_failure: self.builders.healing.local_on_auth_failure,
+        };
+        let jitter = self.builders.healing.waits.jitter();
+        let left = self.time_left();
+        let next = after_error(error.class, error.retry_after, self.tries, rules, left, jitter);
         let before = self.walk.here();
         let mut end = None;
         let mut pause = Duration::ZERO;
         match next {
             Next::RetryAfter(wait) => pause = wait,
             Next::NextTier => self.walk.down(),
-            Next::LocalOnly => self.walk.local(),
+            Next::LocalOnly if error.class == ErrorClass::Auth => self.degrade(),
+            Next::LocalOnly => self.local_or_other_key(&tier.endpoint.fingerprint()),
             Next::LargerWindow => {
                 if !self.make_room() {
-                    end = Some(self.exhausted());
+                    end = Some(self.nobody_left().await?);
                 }
             }
             Next::Stop => end = Some(self.stopped(error.class)),
@@ -224,9 +232,10 @@ impl Agent<'_> {
         let (cost, unknown) = match error.charge {
             Charge::None => (Usd::ZERO, false),
             Charge::Unknown => (estimate, tier.paid),
-            Charge::Known(usage) => (tier.model.price.cost(usage), false),
+            Charge::Known(usage) => (tier.cost(usage, None), false),
         };
         let mut changes = if unknown { self.unknown_charge(tier, estimate) } else { Vec::new() };
+        changes.extend(self.warned(tier, error));
         changes.extend(self.announce(tier, error, before, end.is_some()));
         let settlement = Settlement::Failed {
             class: error.class,

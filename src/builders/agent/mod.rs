@@ -4,9 +4,11 @@
 //! the ledger (`ask.rs`). Never judges the work.
 
 mod ask;
+mod detour;
 mod edit;
 mod files;
 pub(super) mod prompt;
+pub(super) mod recall;
 mod search;
 mod stuck;
 mod tell;
@@ -16,19 +18,21 @@ mod walk;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use self::ask::Asked;
 use self::files::Workspace;
+use self::recall::{Recall, Stock};
 use self::stuck::Patience;
 use self::tools::{Ran, Tools};
 use self::walk::Walk;
 use super::{BuildOutcome, Builders, Task, local_command};
-use crate::domain::call::{Answer, FinishReason, Message, ToolCall};
+use crate::domain::call::{Answer, ErrorClass, FinishReason, Message, ToolCall};
 use crate::domain::ids::CallId;
 use crate::domain::plan::ReasonCode;
 use crate::domain::tier::ModelTier;
+use crate::models::TokenCounter;
 use crate::process::Ending;
 use crate::store::{Change, Fence, StoreError};
 
@@ -56,6 +60,15 @@ struct Agent<'a> {
     compacted: bool,
     begun: Instant,
     last_error: String,
+    recall: Recall,
+    stock: Stock,
+    counter: TokenCounter,
+    /// Tiers passed by without being asked, and until when.
+    skipped: Vec<(ModelTier, DateTime<Utc>)>,
+    /// Failures that no answer has followed yet.
+    hurt: Vec<(ModelTier, ErrorClass)>,
+    /// The local builder stands in for a provider that refused the key.
+    degraded: bool,
 }
 
 /// What an answer led to.
@@ -86,12 +99,13 @@ pub(super) async fn work(
         command_timeout: task.limits.command_timeout,
     };
     let has_command = builders.local_command.is_some();
+    let recall = Recall::of(builders, task).await?;
     let mut agent = Agent {
         builders,
         fence,
         task,
         cancel,
-        messages: prompt::opening(task),
+        messages: prompt::opening(task, &recall),
         walk: Walk::new(&task.chain, &builders.tiers, has_command, Utc::now().date_naive()),
         patience: Patience::default(),
         tries: 0,
@@ -101,6 +115,12 @@ pub(super) async fn work(
         compacted: false,
         begun: Instant::now(),
         last_error: String::new(),
+        recall,
+        stock: Stock::of(builders, task).await?,
+        counter: TokenCounter::default(),
+        skipped: Vec::new(),
+        hurt: Vec::new(),
+        degraded: false,
     };
     loop {
         if cancel.is_cancelled() {
@@ -110,14 +130,18 @@ pub(super) async fn work(
             Asked::Answer { call, answer } => (call, answer),
             Asked::End(outcome) => return Ok(outcome),
             Asked::Command => {
-                let Some(command) = &builders.local_command else { return Ok(agent.exhausted()) };
+                let Some(command) = &builders.local_command else {
+                    return agent.nobody_left().await;
+                };
                 let time = agent.time_left();
-                return Ok(local_command::run(builders, task, command, time, cancel).await);
+                let told = prompt::plain(task, &agent.recall);
+                let outcome = local_command::run(builders, task, told, command, time, cancel).await;
+                return Ok(agent.marked(outcome));
             }
         };
         match agent.act(&tools, &call, answer).await? {
             Step::On => {}
-            Step::End(outcome) => return Ok(outcome),
+            Step::End(outcome) => return Ok(agent.marked(outcome)),
         }
     }
 }
@@ -266,7 +290,7 @@ impl Agent<'_> {
     /// Waits; says whether it was cancelled meanwhile.
     async fn wait(&self, pause: Duration) -> bool {
         tokio::select! {
-            () = tokio::time::sleep(pause) => false,
+            () = self.builders.healing.waits.sleep(pause) => false,
             () = self.cancel.cancelled() => true,
         }
     }
@@ -276,9 +300,10 @@ impl Agent<'_> {
         if std::mem::replace(&mut self.compacted, true) {
             return false;
         }
-        let half = self.messages.len() / 2;
+        let is_tool = |message: &&mut Message| matches!(message, Message::Tool { .. });
+        let half = self.messages.iter_mut().filter(is_tool).count().div_ceil(2);
         let mut smaller = false;
-        for message in self.messages.iter_mut().take(half) {
+        for message in self.messages.iter_mut().filter(is_tool).take(half) {
             if let Message::Tool { content, .. } = message
                 && let Some((at, _)) = content.char_indices().nth(COMPACTED)
             {

@@ -10,7 +10,11 @@ use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::money::Usd;
 use crate::domain::plan::ReasonCode;
 use crate::models::{CallError, Tier};
-use crate::store::{Change, Refusal};
+use crate::store::{Change, Note, Refusal, StoreError};
+
+/// Stands under the summary of degraded work.
+const DEGRADED: &str = "Degraded: the provider of the selected model refused the key, and the \
+local builder did this work in its stead.";
 
 impl Agent<'_> {
     /// What people and machines are told of a failed call.
@@ -67,7 +71,8 @@ impl Agent<'_> {
             .severity(Severity::Low)
             .with("fromModel", name)
             .with("toModel", now.tier().as_str())
-            .with("errorClass", class.as_str());
+            .with("errorClass", class.as_str())
+            .with("degraded", self.degraded);
         Some(Change::Event(event))
     }
 
@@ -94,8 +99,28 @@ impl Agent<'_> {
             .issue(self.task.issue)
     }
 
+    /// What the local builder made in the provider's stead says so.
+    pub(super) fn marked(&self, outcome: BuildOutcome) -> BuildOutcome {
+        match outcome {
+            BuildOutcome::Finished { tier, summary } if self.degraded => {
+                BuildOutcome::Finished { tier, summary: format!("{summary}\n\n{DEGRADED}") }
+            }
+            outcome @ (BuildOutcome::Finished { .. }
+            | BuildOutcome::Failed { .. }
+            | BuildOutcome::Budget { .. }
+            | BuildOutcome::Cancelled) => outcome,
+        }
+    }
+
+    /// The chain is exhausted: its plan is not followed again.
+    pub(super) async fn nobody_left(&self) -> Result<BuildOutcome, StoreError> {
+        let dropped = Change::Note(Note::PlanDropped { issue: self.task.issue });
+        self.builders.store.apply(self.fence, vec![dropped]).await?;
+        Ok(self.exhausted())
+    }
+
     /// Nobody is left in the chain.
-    pub(super) fn exhausted(&self) -> BuildOutcome {
+    fn exhausted(&self) -> BuildOutcome {
         let why = if self.last_error.is_empty() {
             "no tier of its chain has a living model, and no local builder is configured"
         } else {

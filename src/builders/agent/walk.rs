@@ -89,6 +89,42 @@ impl Walk {
             .map_or(self.posts.len(), |found| next + found);
     }
 
+    /// Whether the local builder comes after this post.
+    pub(super) fn has_local_below(&self) -> bool {
+        self.posts.iter().skip(self.at + 1).any(|post| post.tier() == ModelTier::LocalBuilder)
+    }
+
+    /// Down, and on past every tier of which `same` holds.
+    pub(super) fn past(&mut self, same: impl Fn(ModelTier) -> bool) {
+        self.down();
+        while let Some(Post::Model(tier)) = self.here()
+            && same(tier)
+        {
+            self.down();
+        }
+    }
+
+    /// Back to a tier that was passed by without being asked, once everybody else was left.
+    pub(super) fn again(&mut self, tier: ModelTier) {
+        self.left.retain(|left| *left != tier);
+        self.posts.push(Post::Model(tier));
+        self.at = self.posts.len() - 1;
+    }
+
+    /// To the tier that gave a stored answer. The posts between were left before.
+    pub(super) fn to(&mut self, tier: ModelTier) {
+        if self.here() == Some(Post::Model(tier)) {
+            return;
+        }
+        self.leave();
+        self.at += 1;
+        let below = self.posts.iter().skip(self.at).position(|post| *post == Post::Model(tier));
+        match below {
+            Some(found) => self.at += found,
+            None => self.posts.insert(self.at.min(self.posts.len()), Post::Model(tier)),
+        }
+    }
+
     /// Up to the living tier with the next larger window, wherever it stands in the chain. Says
     /// whether there is one.
     pub(super) fn larger(&mut self, table: &TierTable, today: NaiveDate) -> bool {

@@ -1,7 +1,7 @@
 //! The model agent at work: real tools in a real sandbox, a real ledger, a scripted model.
 
 mod calls;
-mod scene;
+pub mod scene;
 
 use foreman::builders::BuildOutcome;
 use foreman::demo::model::{Reply, ScriptInput, ScriptedCall};

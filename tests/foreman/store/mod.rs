@@ -3,6 +3,7 @@
 
 mod chain;
 mod folding;
+mod healing;
 mod lab;
 mod ledger;
 mod machine;
