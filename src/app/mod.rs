@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// For `foreman doctor`, which looks at each part by itself.
-pub use wiring::{credential, sandbox_mode, tiers};
+pub use wiring::{credential, sandbox_mode, tiers, webhook};
 
 use crate::builders::{Builders, Healing};
 use crate::config::{Config, Database};
@@ -23,6 +23,7 @@ use crate::failpoint::{self, Failpoints};
 use crate::gate::{Gate, GateError};
 use crate::git::{Git, GitError};
 use crate::github::{GitHub, GitHubError};
+use crate::governance::{Governance, GovernanceError};
 use crate::http;
 use crate::models::{self, Models, ModelsError};
 use crate::overnight::{Desk, Overnight, Parts};
@@ -56,6 +57,8 @@ pub enum AppError {
     Listen { host: String, port: u16, source: std::io::Error },
     #[error("the server stopped: {0}")]
     Serve(#[source] std::io::Error),
+    #[error(transparent)]
+    Governance(#[from] GovernanceError),
     #[error("{0}")]
     Failpoint(String),
 }
@@ -63,6 +66,7 @@ pub enum AppError {
 /// Everything, built.
 pub struct App {
     pub overnight: Overnight,
+    pub governance: Governance,
     pub store: Store,
     pub config: Arc<Config>,
     /// Held as long as we live: it proves to the next process that we are gone.
@@ -95,6 +99,9 @@ impl App {
             read_only: false,
         })
         .await?;
+
+        let governance = governance(&config, &store, &github).await?;
+        governance.begin().await?;
 
         let children = Children::start(helper.clone()).map_err(AppError::Children)?;
         let git = Git::new(children.clone(), &config.data_dir)?;
@@ -132,7 +139,7 @@ impl App {
         };
         wiring::say_tiers(&parts);
         let overnight = Overnight::new(parts);
-        Ok(Self { overnight, store, config: Arc::new(config), _lock: lock })
+        Ok(Self { overnight, governance, store, config: Arc::new(config), _lock: lock })
     }
 
     /// Serves until `shutdown`, then stops work and the server within the configured bound.
@@ -146,14 +153,24 @@ impl App {
         tracing::info!(%address, "Foreman listens on http://{address}{}", server.base_path);
 
         let closing = CancellationToken::new();
-        let router =
-            http::router(self.overnight.clone(), Arc::clone(&self.config), closing.clone());
+        let router = http::router(
+            self.overnight.clone(),
+            self.governance.clone(),
+            Arc::clone(&self.config),
+            closing.clone(),
+        );
         let serving =
             axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
                 .with_graceful_shutdown(closing.clone().cancelled_owned());
         let reconciler = tokio::spawn({
             let overnight = self.overnight.clone();
             async move { overnight.reconcile(RECONCILE_EVERY).await }
+        });
+
+        let watching = CancellationToken::new();
+        let watcher = tokio::spawn({
+            let (governance, watching) = (self.governance.clone(), watching.clone());
+            async move { governance.run(watching).await }
         });
 
         let mut served = tokio::spawn(async move { serving.await });
@@ -171,6 +188,8 @@ impl App {
         closing.cancel();
         self.overnight.shutdown(self.work_bound()).await;
         reconciler.abort();
+        watching.cancel();
+        drop(watcher.await);
         // Connections that will not end are not waited for.
         if tokio::time::timeout(Duration::from_secs(1), &mut served).await.is_err() {
             served.abort();
@@ -199,6 +218,16 @@ fn say_what_is_held(sandbox: &Sandbox) {
     }
 }
 
+/// Governance over a store, as configured.
+pub async fn governance(
+    config: &Config,
+    store: &Store,
+    github: &GitHub,
+) -> Result<Governance, AppError> {
+    let settings = wiring::governance(config);
+    Ok(Governance::open(store.clone(), github.clone(), settings).await?)
+}
+
 /// Opens the store for a command that only reads: no lock, no migration, nothing resumed.
 pub async fn open_for_reading(config: &Config) -> Result<Store, AppError> {
     let url: DatabaseUrl = wiring::database(config)?;
@@ -216,4 +245,22 @@ pub async fn reading_desk(config: &Config) -> Result<Desk, AppError> {
         rails: wiring::rails_policy(config),
         ceilings: wiring::ceilings(config),
     })
+}
+
+/// Governance by itself, for a command that writes while no server runs.
+pub async fn open_governance(config: &Config) -> Result<(DataLock, Governance), AppError> {
+    let lock = DataLock::take(&config.data_dir)?;
+    let url = wiring::database(config)?;
+    let redactor = Arc::new(Redactor::new(config.secrets()));
+    let options = OpenOptions { url, redactor, clock: StoreClock::System, read_only: false };
+    let store = Store::open(options).await?;
+    let github = GitHub::new(&config.github.api_url, wiring::credential(config))?;
+    Ok((lock, governance(config, &store, &github).await?))
+}
+
+/// Governance for a command that only reads.
+pub async fn read_governance(config: &Config) -> Result<Governance, AppError> {
+    let store = open_for_reading(config).await?;
+    let github = GitHub::new(&config.github.api_url, wiring::credential(config))?;
+    governance(config, &store, &github).await
 }

@@ -7,11 +7,13 @@ use secrecy::ExposeSecret;
 
 use super::AppError;
 use crate::builders::WorkLimits;
-use crate::config::{Authors, Config, Database, GitHubCredential, Review, Rule, SandboxMode};
+use crate::config::{self, Authors, Config, Database, GitHubCredential, Review, Rule, SandboxMode};
 use crate::domain::tier::ModelTier;
 use crate::escalation::{EscalationReason, QuotaLimits, RailsPolicy, SelectionPolicy};
 use crate::git::Author;
 use crate::github::{Credential, intake};
+use crate::governance;
+use crate::governance::alerts::{AlertForm, AlertRules, Webhook};
 use crate::models::{self, TierTable, tier_table};
 use crate::overnight::{Parts, Settings};
 use crate::sandbox::Mode;
@@ -107,6 +109,37 @@ const fn reason(rule: Rule) -> EscalationReason {
         Rule::MultiAgentCoordination => EscalationReason::MultiAgentCoordination,
         Rule::ProjectMilestone => EscalationReason::ProjectMilestone,
     }
+}
+
+pub(super) fn governance(config: &Config) -> governance::Settings {
+    let table = &config.alerts.table;
+    let usual = governance::Settings::in_folder(&config.data_dir);
+    governance::Settings {
+        anchor: config.governance.anchor.clone().unwrap_or(usual.anchor),
+        checkpoint_every: config.governance.checkpoint_every,
+        retention_days: config.governance.retention_days,
+        templates: config.governance.templates.clone(),
+        memory_events: config.governance.memory_events,
+        rules: AlertRules {
+            min_severity: table.min_severity,
+            always: table.always.clone(),
+            never: table.never.clone(),
+            window: Duration::from_secs(60 * u64::from(table.dedupe_minutes)),
+        },
+        webhook: webhook(config),
+        incident_issues: table.incident_issues,
+        ..usual
+    }
+}
+
+/// Where alerts go besides the log.
+pub fn webhook(config: &Config) -> Option<Webhook> {
+    let form = match config.alerts.table.form {
+        config::AlertForm::Json => AlertForm::Json,
+        config::AlertForm::Slack => AlertForm::Slack,
+    };
+    let url = config.alerts.webhook.clone()?;
+    Some(Webhook { url, form, key: config.alerts.secret.clone() })
 }
 
 pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::governance::GovernanceCommand;
 use crate::domain::ids::{IssueNumber, RepoName, RunId};
 use crate::domain::money::Usd;
 use crate::domain::plan::Complexity;
@@ -61,6 +62,11 @@ pub enum Command {
     Escalation {
         #[command(subcommand)]
         command: EscalationCommand,
+    },
+    /// The governance issues, whether the event log is whole, a test of alerts
+    Governance {
+        #[command(subcommand)]
+        command: GovernanceCommand,
     },
     /// A whole night with a stand-in GitHub and a scripted model: no token, no key
     Demo {

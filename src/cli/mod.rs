@@ -8,6 +8,7 @@ mod client;
 mod demo;
 mod doctor;
 mod escalation;
+mod governance;
 mod plan;
 mod progress;
 mod run;
@@ -102,6 +103,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Doctor { repo } => doctor::doctor(&lookup, repo, json).await,
         Command::Escalation { command } => {
             escalation::escalation(load(&lookup, "warn")?, command, json).await
+        }
+        Command::Governance { command } => {
+            governance::governance(load(&lookup, "warn")?, command, json).await
         }
         Command::Demo { serve } => demo::demo(&lookup, serve, json).await,
     }

@@ -77,7 +77,7 @@ pub async fn follow(store: &Store, id: &RunId, json: bool) -> Result<Option<Run>
         let Some(night) = store.night_status(id).await? else { return Ok(None) };
         loop {
             let query = EventQuery {
-                run: Some(id.clone()),
+                runs: vec![id.clone()],
                 after_seq: Some(after),
                 limit: PAGE,
                 ascending: true,

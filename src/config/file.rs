@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::tables::{
-    Alerts, DesktopTable, Escalation, Limits, Publish, Setup, TierOverride, Trust,
+    Alerts, DesktopTable, Escalation, GovernanceTable, Limits, Publish, Setup, TierOverride, Trust,
 };
 use crate::domain::tier::ModelTier;
 
@@ -23,6 +23,7 @@ pub struct File {
     pub desktop: DesktopTable,
     pub setup: Setup,
     pub alerts: Alerts,
+    pub governance: GovernanceTable,
     pub git: Publish,
 }
 
@@ -59,6 +60,10 @@ impl File {
             ("desktop.interval_minutes", desktop.interval_minutes, 10_080),
             ("desktop.switch_after_failures", desktop.switch_after_failures, 1_000),
             ("desktop.return_after_healthy", desktop.return_after_healthy, 1_000),
+            ("alerts.dedupe_minutes", self.alerts.dedupe_minutes, 1_440),
+            ("governance.checkpoint_minutes", self.governance.checkpoint_minutes, 10_080),
+            ("governance.retention_days", self.governance.retention_days.unwrap_or(1), 36_500),
+            ("governance.memory_events", self.governance.memory_events, 10_000_000),
         ] {
             if !(1..=most).contains(&value) {
                 return refuse(key, &value, &format!("a number from 1 to {most}"));
@@ -91,6 +96,16 @@ impl File {
         }
         if self.git.message.trim().is_empty() || self.git.message.contains('\0') {
             return refuse("git.message", &self.git.message, "text");
+        }
+        for (key, name) in [
+            ("alerts.webhook_env", &self.alerts.webhook_env),
+            ("alerts.secret_env", &self.alerts.secret_env),
+        ] {
+            if let Some(name) = name.as_ref().filter(|name| !is_variable_name(name)) {
+                // It may be the secret itself, put in the wrong place: not shown.
+                let shown = format!("[{} characters]", name.chars().count());
+                return refuse(key, &shown, "the name of a variable, like FOREMAN_ALERT_SECRET");
+            }
         }
         self.check_tiers(path)
     }

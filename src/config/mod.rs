@@ -25,8 +25,8 @@ pub use error::ConfigError;
 use file::File;
 pub use parse::is_loopback;
 pub use tables::{
-    Alerts, Authors, Escalation, Limits, LocalRepository, Publish, Review, Rule, Setup,
-    TierOverride, Trust,
+    AlertForm, Alerts, Authors, Escalation, GovernanceTable, Limits, LocalRepository, Publish,
+    Review, Rule, Setup, TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
 
@@ -56,7 +56,8 @@ pub struct Config {
     pub overnight_enabled: bool,
     pub publish: Publish,
     pub setup: Setup,
-    pub alerts: Alerts,
+    pub alerts: AlertSettings,
+    pub governance: Governance,
     /// The `foreman.toml` that was read, if any.
     pub file: Option<PathBuf>,
 }
@@ -128,6 +129,26 @@ pub struct Desktop {
     pub return_after_healthy: u32,
     /// The two variables' clones first, then the file's; paths are absolute.
     pub repositories: Vec<LocalRepository>,
+}
+
+/// `[alerts]` with what its variables hold.
+#[derive(Debug, Clone)]
+pub struct AlertSettings {
+    pub table: Alerts,
+    /// `webhook_url`, or what the variable of `webhook_env` holds.
+    pub webhook: Option<SecretString>,
+    /// What the variable of `secret_env` holds.
+    pub secret: Option<SecretString>,
+}
+
+/// `[governance]`, its paths absolute (relative ones are in the working directory).
+#[derive(Debug, Clone)]
+pub struct Governance {
+    pub anchor: Option<PathBuf>,
+    pub checkpoint_every: Duration,
+    pub retention_days: Option<u32>,
+    pub templates: Option<PathBuf>,
+    pub memory_events: usize,
 }
 
 /// `FOREMAN_SANDBOX`.
@@ -202,7 +223,8 @@ impl Config {
             overnight_enabled: env.boolean("OVERNIGHT_EXECUTION_ENABLED")?.unwrap_or(true),
             publish: file.git,
             setup: file.setup,
-            alerts: file.alerts,
+            alerts: parse::alerts(&env, file.alerts)?,
+            governance: parse::governance(&env, file.governance),
             file: path,
         })
     }
@@ -221,6 +243,8 @@ impl Config {
         }
         secrets.extend(self.models.api_key.iter().map(ExposeSecret::expose_secret));
         secrets.extend(self.models.tier_keys.values().map(ExposeSecret::expose_secret));
+        secrets.extend(self.alerts.webhook.iter().map(ExposeSecret::expose_secret));
+        secrets.extend(self.alerts.secret.iter().map(ExposeSecret::expose_secret));
         if let Database::Postgres(url) = &self.database {
             secrets.push(url.expose_secret());
             secrets.extend(parse::userinfo_password(url.expose_secret()));

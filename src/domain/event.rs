@@ -117,6 +117,14 @@ event_types! {
     BudgetExhausted => "budget_exhausted",
     ProviderFailed => "provider_failed",
     ChargeUnknown => "charge_unknown",
+    GovernanceIssueCreated => "governance_issue_created",
+    CheckpointFailed => "checkpoint_failed",
+    ChainBroken => "chain_broken",
+    EventsRetained => "events_retained",
+    IncidentOpened => "incident_opened",
+    IncidentClosed => "incident_closed",
+    AlertFailed => "alert_failed",
+    AlertTest => "alert_test",
 }
 
 impl fmt::Display for EventType {

@@ -17,11 +17,11 @@ mod select;
 pub use context::{context_for, exemption_for, tag_for};
 pub use errors::{HealingRules, Next, RETRY_AFTER_CAP, after_error};
 pub use forecast::{Forecast, Source, forecast};
-pub use policy::SelectionPolicy;
 pub use health::{
     Block, CoolingTier, FAILURES_FORGOTTEN, Health, KeyOut, OpenBreaker, Post, cool_down,
     is_provider_failure, is_tier_failure, key_out,
 };
+pub use policy::SelectionPolicy;
 pub use quota::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow, quota_allows};
 pub use rails::{
     Alert, Exemption, Facts, Passage, RailRefusal, RailsPolicy, RailsRequest, Throttle,

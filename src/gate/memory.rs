@@ -78,7 +78,7 @@ pub(super) async fn escalations(
 ) -> Result<u64, GateError> {
     let query = EventQuery {
         types: vec![EventType::ModelEscalation],
-        run: Some(fence.run.clone()),
+        runs: vec![fence.run.clone()],
         limit: 1000,
         ..EventQuery::default()
     };

@@ -7,6 +7,7 @@
 mod answer;
 mod client;
 mod comments;
+mod creating;
 mod credential;
 mod error;
 pub mod intake;
@@ -19,6 +20,7 @@ mod wire;
 
 pub use client::{GitHub, Patience};
 pub use comments::Comment;
+pub use creating::{ListedIssue, NewIssue};
 pub use credential::Credential;
 pub use error::GitHubError;
 pub use issues::RawIssue;

@@ -63,6 +63,30 @@ pub fn parse(bytes: &[u8], kind: Kind, defaults: &NightConfig) -> Result<NightBo
     Ok(NightBody { request: NightRequest { repo, config, dry_run }, sha256 })
 }
 
+/// `{owner, repo, dryRun?}` of `POST …/governance/issues`.
+pub fn target(bytes: &[u8]) -> Result<(RepoName, bool), ApiError> {
+    let value = json(bytes)?;
+    let Value::Object(body) = &value else {
+        let message = format!("The body is {}; it takes a JSON object", describe(&value));
+        return Err(ApiError::invalid("invalid_body", message));
+    };
+    let (Some(owner), Some(repo)) = (name(body, "owner")?, name(body, "repo")?) else {
+        return Err(ApiError::MissingParameters("owner, repo"));
+    };
+    let known = ["owner", "repo", "dryRun"];
+    if let Some(key) = body.keys().find(|key| !known.contains(&key.as_str())) {
+        let message =
+            format!("`{}` is not a key of this request; it takes {}", shown(key), known.join(", "));
+        return Err(ApiError::invalid("unknown_key", message));
+    }
+    let dry_run = match body.get("dryRun") {
+        None => false,
+        Some(Value::Bool(dry_run)) => *dry_run,
+        Some(other) => return Err(wrong("dryRun", other, "true or false")),
+    };
+    Ok((repository(owner, repo)?, dry_run))
+}
+
 /// For routes that take nothing: an empty body or an empty object.
 pub fn nothing(bytes: &[u8]) -> Result<(), ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {

@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::domain::ids::RunId;
+use crate::github::GitHubError;
+use crate::governance::{GovernanceError, VerifyError};
 use crate::overnight::{PlanError, StartError};
 use crate::store::StoreError;
 
@@ -182,6 +184,30 @@ impl From<StartError> for ApiError {
                 message: "Foreman is stopping; try again when it is back".to_owned(),
             },
             StartError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<VerifyError> for ApiError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Store(error) => error.into(),
+            other @ (VerifyError::Checkpoint(_)
+            | VerifyError::NoCheckpoint
+            | VerifyError::Broken(_)) => Self::Internal(with_sources(&other)),
+        }
+    }
+}
+
+impl From<GovernanceError> for ApiError {
+    fn from(error: GovernanceError) -> Self {
+        match error {
+            GovernanceError::GitHub(GitHubError::NoCredential) => Self::NoCredential,
+            GovernanceError::GitHub(error) => Self::Upstream { message: error.to_string() },
+            GovernanceError::Store(error) => error.into(),
+            other @ (GovernanceError::Checkpoint(_)
+            | GovernanceError::Template(_)
+            | GovernanceError::Sender(_)) => Self::Internal(with_sources(&other)),
         }
     }
 }

@@ -10,6 +10,8 @@ mod escalation;
 mod escalation_body;
 mod extract;
 mod governance;
+mod governance_issues;
+mod governance_stream;
 mod health;
 mod layers;
 #[cfg(test)]
@@ -37,6 +39,7 @@ pub use error::ApiError;
 
 use crate::config::Config;
 use crate::domain::run::NightConfig;
+use crate::governance::Governance;
 use crate::overnight::Overnight;
 
 /// How long an ordinary answer may take: it reads the database and nothing else.
@@ -48,6 +51,7 @@ const PATIENT: Duration = Duration::from_secs(120);
 #[derive(Clone)]
 pub(crate) struct Api {
     overnight: Overnight,
+    governance: Governance,
     config: Arc<Config>,
     /// What a night is where the request says nothing.
     night_defaults: Arc<NightConfig>,
@@ -57,11 +61,17 @@ pub(crate) struct Api {
 
 /// The whole service. Routes answer at the root and under the base path: some proxies strip the
 /// prefix and some do not.
-pub fn router(overnight: Overnight, config: Arc<Config>, closing: CancellationToken) -> Router {
+pub fn router(
+    overnight: Overnight,
+    governance: Governance,
+    config: Arc<Config>,
+    closing: CancellationToken,
+) -> Router {
     let base_path = config.server.base_path.clone();
     let access = Access::new(&config.auth, &base_path);
     let night_defaults = Arc::new(config.night_defaults());
-    let routes = routes().with_state(Api { overnight, config, night_defaults, closing });
+    let api = Api { overnight, governance, config, night_defaults, closing };
+    let routes = routes().with_state(api);
     let all = if base_path.is_empty() {
         routes
     } else {
@@ -93,14 +103,22 @@ fn routes() -> Router<Api> {
             get(escalation::approvals).post(escalation::decide),
         )
         .route("/api/foreman/escalation/reports", get(escalation::reports))
+        .route("/api/foreman/governance/incidents", get(governance::incidents))
         .route_layer(from_fn_with_state(QUICK, layers::deadline));
     let patient = Router::new()
         .route("/api/foreman/overnight", get(overnight::overview).post(overnight::start))
         .route("/api/foreman/overnight/plan", post(overnight::plan))
+        .route("/api/foreman/governance/verify", get(governance::verify))
+        .route(
+            "/api/foreman/governance/issues",
+            get(governance_issues::list).post(governance_issues::create),
+        )
         .route_layer(from_fn_with_state(PATIENT, layers::deadline));
-    // As long as the run lasts.
-    let endless =
-        Router::new().route("/api/foreman/overnight/runs/{id}/events", get(stream::events));
+    // As long as the run lasts, or the reader reads.
+    let endless = Router::new()
+        .route("/api/foreman/overnight/runs/{id}/events", get(stream::events))
+        .route("/api/foreman/governance/events/stream", get(governance_stream::follow))
+        .route("/api/foreman/governance/export", get(governance_stream::export));
     quick.merge(patient).merge(endless)
 }
 

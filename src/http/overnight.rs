@@ -59,7 +59,7 @@ pub(super) async fn overview(
     let run = store.latest_run(repo.as_ref()).await?;
     let active = store.active_runs(repo.as_ref()).await?;
     let quota = store.quota_used().await?;
-    let events = store.event_stats().await?;
+    let events = api.governance.log().event_stats().await?;
     Ok(Json(json!({
         "success": true,
         "config": api.overnight.overview(),

@@ -9,7 +9,7 @@ use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use super::body::{self, shown};
 use super::error::ApiError;
 use crate::domain::event::{EventType, Severity};
-use crate::domain::ids::{RepoName, RunId};
+use crate::domain::ids::{IssueNumber, RepoName, RunId};
 use crate::domain::run::RunStatus;
 use crate::escalation::Period;
 use crate::store::{EventQuery, Idempotency, RunFilter};
@@ -63,11 +63,21 @@ impl Parameters {
 
     /// Values given several times or with commas.
     fn list<T: std::str::FromStr<Err = String>>(&self, key: &str) -> Result<Vec<T>, ApiError> {
+        self.list_with(key, |part| {
+            part.parse().map_err(|message: String| bad(format!("{key}: {message}")))
+        })
+    }
+
+    fn list_with<T>(
+        &self,
+        key: &str,
+        read: impl Fn(&str) -> Result<T, ApiError>,
+    ) -> Result<Vec<T>, ApiError> {
         let given = self.0.iter().filter(|(name, _)| name == key);
         given
             .flat_map(|(_, value)| value.split(','))
             .filter(|part| !part.is_empty())
-            .map(|part| part.parse().map_err(|message: String| bad(format!("{key}: {message}"))))
+            .map(read)
             .collect()
     }
 
@@ -126,25 +136,75 @@ pub fn runs(query: &str) -> Result<RunFilter, ApiError> {
     })
 }
 
-/// `?type&severity&since&until&limit&runId&cursor` of `GET …/governance/events`, newest first.
+const TIME: &str = "a time like 2026-11-22T02:00:00Z";
+/// What every reading of the event log takes.
+const FILTERS: [&str; 7] = ["type", "severity", "since", "until", "runId", "issue", "text"];
+/// The longest text that is searched for.
+const LONGEST_TEXT: usize = 200;
+
+/// `?type&severity&since&until&runId&issue&text&limit&cursor` of `GET …/governance/events`, newest
+/// first; type, severity, runId and issue take several values.
 pub fn events(query: &str) -> Result<EventQuery, ApiError> {
-    let known = ["type", "severity", "since", "until", "limit", "runId", "cursor"];
-    let parameters = Parameters::read(query, &known, &["type", "severity"])?;
+    let parameters = filters(query, &["limit", "cursor"])?;
+    Ok(EventQuery {
+        limit: parameters.limit(100, MOST_EVENTS)?,
+        before_seq: parameters.parsed("cursor", "the nextCursor of an earlier answer", |text| {
+            text.parse().ok().filter(|seq| *seq > 0)
+        })?,
+        ..filtered(&parameters)?
+    })
+}
+
+/// The same filters for the stream, which has no pages.
+pub fn followed(query: &str) -> Result<EventQuery, ApiError> {
+    filtered(&filters(query, &[])?)
+}
+
+/// In which form the log is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportFormat {
+    Jsonl,
+    CloudEvents,
+}
+
+/// `?format=jsonl|cloudevents` and the filters of `GET …/governance/export`.
+pub fn export(query: &str) -> Result<(ExportFormat, EventQuery), ApiError> {
+    let parameters = filters(query, &["format"])?;
+    let format = parameters.parsed("format", "jsonl or cloudevents", |text| match text {
+        "jsonl" => Some(ExportFormat::Jsonl),
+        "cloudevents" => Some(ExportFormat::CloudEvents),
+        _ => None,
+    })?;
+    Ok((format.unwrap_or(ExportFormat::Jsonl), filtered(&parameters)?))
+}
+
+fn filters(query: &str, more: &[&str]) -> Result<Parameters, ApiError> {
+    let known: Vec<&str> = FILTERS.iter().chain(more).copied().collect();
+    Parameters::read(query, &known, &["type", "severity", "runId", "issue"])
+}
+
+fn filtered(parameters: &Parameters) -> Result<EventQuery, ApiError> {
     let types: Vec<EventType> = parameters.list("type")?;
     let severities: Vec<Severity> = parameters.list("severity")?;
-    const TIME: &str = "a time like 2026-11-22T02:00:00Z";
+    // A run is known by ASCII alone; what can be none is an id that nothing has.
+    let runs: Vec<String> = parameters.list_with("runId", |text| Ok(text.to_owned()))?;
+    let issues = parameters.list_with("issue", |text| {
+        let number = text.trim_start_matches('#').parse::<u32>().ok().filter(|number| *number > 0);
+        number
+            .map(|number| IssueNumber(u64::from(number)))
+            .ok_or_else(|| bad(format!("issue is `{}`; it takes numbers of issues", shown(text))))
+    })?;
     Ok(EventQuery {
         types,
         severities,
         since: parameters.parsed("since", TIME, time)?,
         until: parameters.parsed("until", TIME, time)?,
-        run: parameters.get("runId").map(RunId::new),
-        limit: parameters.limit(100, MOST_EVENTS)?,
-        before_seq: parameters.parsed("cursor", "the nextCursor of an earlier answer", |text| {
-            text.parse().ok().filter(|seq| *seq > 0)
+        runs: runs.into_iter().map(RunId::new).collect(),
+        issues,
+        text: parameters.parsed("text", "up to 200 characters", |text| {
+            (text.chars().count() <= LONGEST_TEXT && !text.contains('\0')).then(|| text.to_owned())
         })?,
-        after_seq: None,
-        ascending: false,
+        ..EventQuery::default()
     })
 }
 

@@ -24,7 +24,7 @@ use crate::domain::run::RunStatus;
 use crate::store::{EventQuery, StoreError};
 
 /// Below the time after which proxies drop a silent connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Events read at once.
 const PAGE: u32 = 500;
 /// How long we trust the announcements of this process alone: on PostgreSQL another one may work
@@ -37,14 +37,7 @@ pub(super) async fn events(
     RunPath(id): RunPath,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let after = match headers.get("last-event-id") {
-        None => 0,
-        Some(value) => {
-            value.to_str().ok().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
-                ApiError::invalid("invalid_last_event_id", "Last-Event-ID takes the id of an event")
-            })?
-        }
-    };
+    let after = last_event_id(&headers)?.unwrap_or(0);
     let announcements = api.overnight.store().subscribe();
     if api.overnight.store().run(&id).await?.is_none() {
         return Err(ApiError::unknown_run(id.as_str()));
@@ -53,6 +46,15 @@ pub(super) async fn events(
     let sse = Sse::new(stream_of(follower)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     let unbuffered = (HeaderName::from_static("x-accel-buffering"), "no");
     Ok(([unbuffered], sse).into_response())
+}
+
+/// The last event that a reader has seen, if it says so.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let seq = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    seq.map(Some).ok_or_else(|| {
+        ApiError::invalid("invalid_last_event_id", "Last-Event-ID takes the id of an event")
+    })
 }
 
 struct Follower {
@@ -118,7 +120,7 @@ impl Follower {
 
     async fn page(&self) -> Result<Vec<GovernanceEvent>, StoreError> {
         let query = EventQuery {
-            run: Some(self.id.clone()),
+            runs: vec![self.id.clone()],
             after_seq: Some(self.after),
             limit: PAGE,
             ascending: true,
@@ -150,7 +152,7 @@ impl Follower {
     }
 }
 
-fn message(event: &GovernanceEvent) -> Event {
+pub(super) fn message(event: &GovernanceEvent) -> Event {
     let data = serde_json::to_string(event).unwrap_or_else(|_| "{}".to_owned());
     Event::default().id(event.seq.to_string()).data(data)
 }

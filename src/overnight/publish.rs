@@ -62,7 +62,8 @@ pub(super) async fn push(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
     let mirror = &worker.live_mirror().await;
     let branch = worker.branch();
     let there = mirror.remote_tip(&branch).await?;
-    if there.as_ref() != Some(passed.commit()) && base_conflicts(worker, mirror, &candidate).await? {
+    if there.as_ref() != Some(passed.commit()) && base_conflicts(worker, mirror, &candidate).await?
+    {
         return Ok(Came::Event(Event::JudgeAgain));
     }
     let expected = match there {

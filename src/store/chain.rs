@@ -5,7 +5,7 @@
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::rows::{ChainReport, FirstBad};
+use super::rows::{ChainReport, FirstBad, Known};
 use super::{Store, StoreError};
 use crate::domain::event::{Canonical, GENESIS_HASH};
 use crate::domain::time::from_micros;
@@ -17,14 +17,35 @@ impl Store {
     /// Reads the whole log in pages and reports the first event that is not what was written, a
     /// missing one included.
     pub async fn verify_chain(&self) -> Result<ChainReport, StoreError> {
-        Ok(self.verify_chain_after(&Verified::default()).await?.0)
+        let start = match self.retentions().await?.pop() {
+            Some(policy) => Some((policy.seq, policy.hash)),
+            None => None,
+        };
+        self.verify_against(&Known { start, ..Known::default() }).await
+    }
+
+    /// The same, held against what is known of the log from outside it.
+    pub async fn verify_against(&self, known: &Known) -> Result<ChainReport, StoreError> {
+        Ok(self.walk_chain(known).await?.0)
     }
 
     /// Reads what came after a place that was verified before. Where all is well, the answer holds
     /// the new place.
     pub async fn verify_chain_after(
         &self,
-        known: &Verified,
+        verified: &Verified,
+    ) -> Result<(ChainReport, Option<Verified>), StoreError> {
+        let start = match verified.seq {
+            // Nothing was verified yet: from where retention lets the log begin.
+            0 => self.retentions().await?.pop().map(|policy| (policy.seq, policy.hash)),
+            seq => Some((seq, verified.hash.clone())),
+        };
+        self.walk_chain(&Known { start, ..Known::default() }).await
+    }
+
+    async fn walk_chain(
+        &self,
+        known: &Known,
     ) -> Result<(ChainReport, Option<Verified>), StoreError> {
         let mut connection = self.inner.pool.acquire().await?;
         // The last event first and the head after it: what is written meanwhile only moves the
@@ -37,7 +58,8 @@ impl Store {
             .fetch_one(&mut *connection)
             .await?;
         let (head_seq, head_hash): (i64, String) = (head.try_get(0)?, head.try_get(1)?);
-        let mut chain = known.clone();
+        let mut chain = Verified::starting(known);
+        let first = chain.seq;
         let mut bad = None;
         'pages: while chain.seq < head_seq {
             let rows = sqlx::query(
@@ -54,30 +76,38 @@ impl Store {
                 break;
             }
             for row in &rows {
-                bad = chain.follow(row)?;
+                bad = chain.follow(row, known)?;
                 if bad.is_some() {
                     break 'pages;
                 }
             }
         }
-        if bad.is_none() && chain.hash != head_hash {
-            bad = Some(FirstBad {
-                seq: head_seq,
-                id: None,
-                reason: "the log's head does not name the last event's hash".to_owned(),
-            });
+        if bad.is_none() {
+            bad = at_the_end(&chain, known, (head_seq, &head_hash), last);
         }
-        if bad.is_none() && last > head_seq {
-            bad = Some(FirstBad {
-                seq: head_seq + 1,
-                id: None,
-                reason: "there are events beyond the log's head".to_owned(),
-            });
-        }
-        let events = chain.seq.unsigned_abs();
+        let events = (chain.seq - first).unsigned_abs();
         let report = ChainReport { ok: bad.is_none(), events, first_bad: bad };
         let reached = report.ok.then_some(chain);
         Ok((report, reached))
+    }
+}
+
+/// What only shows when everything was read: a head that is not the last event's, and a cut tail.
+fn at_the_end(chain: &Verified, known: &Known, head: (i64, &str), last: i64) -> Option<FirstBad> {
+    let (head_seq, head_hash) = head;
+    let found = |seq: i64, reason: String| Some(FirstBad { seq, id: None, reason });
+    if chain.hash != head_hash {
+        return found(head_seq, "the log's head does not name the last event's hash".to_owned());
+    }
+    if last > head_seq {
+        return found(head_seq + 1, "there are events beyond the log's head".to_owned());
+    }
+    match known.hashes.last_key_value() {
+        Some((seq, _)) if *seq > chain.seq => found(
+            chain.seq + 1,
+            format!("the log ends at event {}, but a checkpoint covers event {seq}", chain.seq),
+        ),
+        Some(_) | None => None,
     }
 }
 
@@ -96,7 +126,14 @@ impl Default for Verified {
 }
 
 impl Verified {
-    fn follow(&mut self, row: &AnyRow) -> Result<Option<FirstBad>, StoreError> {
+    fn starting(known: &Known) -> Self {
+        match &known.start {
+            Some((seq, hash)) => Self { seq: *seq, hash: hash.clone() },
+            None => Self::default(),
+        }
+    }
+
+    fn follow(&mut self, row: &AnyRow, known: &Known) -> Result<Option<FirstBad>, StoreError> {
         let seq: i64 = row.try_get(0)?;
         if seq != self.seq + 1 {
             return Ok(Some(missing(self.seq + 1)));
@@ -130,6 +167,12 @@ impl Verified {
         .hash(&previous);
         if hash != stored {
             return bad("its contents do not have its hash");
+        }
+        if known.hashes.get(&seq).is_some_and(|signed| *signed != hash) {
+            let before = known.hashes.range(..seq).next_back().map_or(1, |(seq, _)| seq + 1);
+            return bad(&format!(
+                "it is not the event that a checkpoint signed: events {before} to {seq} were written anew"
+            ));
         }
         *self = Self { seq, hash };
         Ok(None)

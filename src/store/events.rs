@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::rows::{EventQuery, EventStats};
+use super::rows::{EventQuery, EventStats, EventTotals};
 use super::{Store, StoreError};
 use crate::domain::event::{EventType, GovernanceEvent, Severity};
 use crate::domain::ids::{IssueNumber, RunId};
@@ -12,43 +12,115 @@ use crate::domain::time::{from_micros, to_micros};
 const DEFAULT_PAGE: u32 = 100;
 const LARGEST_PAGE: u32 = 1_000;
 
-/// The columns that [`event`] reads, in its order, under every filter; the two orders differ in
-/// their last line alone.
+/// The columns that [`event`] reads, in its order, under every filter; `$narrow` is what an index
+/// can be used for.
 macro_rules! select_events {
-    ($order:literal) => {
+    ($narrow:literal, $order:literal) => {
         concat!(
             "SELECT seq, id, at, type, severity, run_id, issue, description, metadata, prev_hash, ",
-            "hash FROM events ",
+            "hash FROM events WHERE ",
+            $narrow,
             // A list is one text with a comma on each side of every name.
-            "WHERE ($1 IS NULL OR REPLACE($1, ',' || type || ',', '') <> $1) ",
-            "AND ($2 IS NULL OR REPLACE($2, ',' || severity || ',', '') <> $2) ",
+            " AND ($2 IS NULL OR REPLACE($2, ',' || severity || ',', '') <> $2) ",
             "AND ($3 IS NULL OR at >= $3) AND ($4 IS NULL OR at < $4) ",
-            "AND ($5 IS NULL OR run_id = $5) AND ($6 IS NULL OR seq < $6) ",
-            "AND ($7 IS NULL OR seq > $7) ORDER BY seq ",
+            "AND ($6 IS NULL OR seq < $6) AND ($7 IS NULL OR seq > $7) ",
+            "AND ($9 IS NULL OR REPLACE($9, ',' || CAST(issue AS TEXT) || ',', '') <> $9) ",
+            "AND ($10 IS NULL OR LOWER(description) LIKE $10 ESCAPE '!') ORDER BY seq ",
             $order,
             " LIMIT $8"
         )
     };
 }
 
+/// One type, one run, or any: each as a statement of its own, so that the index of the first two
+/// is used.
+macro_rules! any_of {
+    ($order:literal) => {
+        [
+            select_events!(
+                "($1 IS NULL OR REPLACE($1, ',' || type || ',', '') <> $1) \
+                 AND ($5 IS NULL OR REPLACE($5, ',' || run_id || ',', '') <> $5)",
+                $order
+            ),
+            select_events!(
+                "type = $1 AND ($5 IS NULL OR REPLACE($5, ',' || run_id || ',', '') <> $5)",
+                $order
+            ),
+            select_events!(
+                "($1 IS NULL OR REPLACE($1, ',' || type || ',', '') <> $1) AND run_id = $5",
+                $order
+            ),
+        ]
+    };
+}
+const NEWEST_FIRST: [&str; 3] = any_of!("DESC");
+const OLDEST_FIRST: [&str; 3] = any_of!("ASC");
+
 impl Store {
     /// Events that match, newest first unless asked otherwise.
     pub async fn events(&self, query: EventQuery) -> Result<Vec<GovernanceEvent>, StoreError> {
         let limit = if query.limit == 0 { DEFAULT_PAGE } else { query.limit.min(LARGEST_PAGE) };
-        let sql = if query.ascending { select_events!("ASC") } else { select_events!("DESC") };
+        let forms = if query.ascending { OLDEST_FIRST } else { NEWEST_FIRST };
+        let types = list(query.types.iter().map(|kind| kind.as_str()));
+        let runs = list(query.runs.iter().map(RunId::as_str));
+        let (sql, types, runs) = match (query.types.as_slice(), query.runs.as_slice()) {
+            (_, [run]) => (forms[2], types, Some(run.as_str().to_owned())),
+            ([kind], _) => (forms[1], Some(kind.as_str().to_owned()), runs),
+            _ => (forms[0], types, runs),
+        };
+        let issues: Vec<String> = query.issues.iter().map(|issue| issue.0.to_string()).collect();
         let mut connection = self.inner.pool.acquire().await?;
         let rows = sqlx::query(sql)
-            .bind(list(query.types.iter().map(|kind| kind.as_str())))
+            .bind(types)
             .bind(list(query.severities.iter().map(|severity| severity.as_str())))
             .bind(query.since.map(to_micros))
             .bind(query.until.map(to_micros))
-            .bind(query.run.map(|run| run.as_str().to_owned()))
+            .bind(runs)
             .bind(query.before_seq)
             .bind(query.after_seq)
             .bind(i64::from(limit))
+            .bind(list(issues.iter().map(String::as_str)))
+            .bind(query.text.as_deref().map(containing))
             .fetch_all(&mut *connection)
             .await?;
         rows.iter().map(event).collect()
+    }
+
+    /// The last event's number as this process may know it; 0 where there is none.
+    pub async fn last_seq(&self) -> Result<i64, StoreError> {
+        let mut connection = self.inner.pool.acquire().await?;
+        let row = sqlx::query("SELECT seq FROM log_head WHERE id = 1")
+            .fetch_one(&mut *connection)
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// All sums, of one state of the log.
+    pub async fn event_totals(&self) -> Result<EventTotals, StoreError> {
+        const DAY: i64 = 86_400 * 1_000_000;
+        let through = self.last_seq().await?;
+        let mut connection = self.inner.pool.acquire().await?;
+        let rows = sqlx::query(
+            "SELECT type, severity, run_id, at / $1, CAST(COUNT(*) AS BIGINT) FROM events \
+             WHERE seq <= $2 GROUP BY type, severity, run_id, at / $1",
+        )
+        .bind(DAY)
+        .bind(through)
+        .fetch_all(&mut *connection)
+        .await?;
+        let mut totals = EventTotals { through, ..EventTotals::default() };
+        for row in rows {
+            let count = row.try_get::<i64, _>(4)?.unsigned_abs();
+            totals.stats.total += count;
+            *totals.stats.by_type.entry(kind(&row, 0)?).or_default() += count;
+            *totals.stats.by_severity.entry(severity(&row, 1)?).or_default() += count;
+            if let Some(run) = row.try_get::<Option<String>, _>(2)? {
+                *totals.by_run.entry(RunId::new(run)).or_default() += count;
+            }
+            let day = from_micros(row.try_get::<i64, _>(3)?.saturating_mul(DAY)).date_naive();
+            *totals.by_day.entry(day).or_default() += count;
+        }
+        Ok(totals)
     }
 
     /// How many events there are, by severity and by type.
@@ -68,6 +140,19 @@ impl Store {
         }
         Ok(stats)
     }
+}
+
+/// A `LIKE` pattern for a text that is taken as it stands.
+fn containing(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.to_ascii_lowercase().chars() {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
 }
 
 /// `,a,b,` written so that no name matches part of another; `None` for an empty list.

@@ -34,6 +34,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: "",
     },
+    Migration {
+        version: 4,
+        sql: include_str!("migrations/0004_governance.sql"),
+        sqlite: include_str!("migrations/0004_triggers.sqlite.sql"),
+        postgres: include_str!("migrations/0004_triggers.postgres.sql"),
+    },
 ];
 
 /// The schema this program speaks.

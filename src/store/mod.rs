@@ -10,6 +10,7 @@ mod apply;
 mod approvals;
 mod chain;
 mod changes;
+mod checkpoints;
 mod connect;
 mod costs;
 mod error;
@@ -22,6 +23,7 @@ mod lock;
 mod memory;
 mod migrate;
 mod money;
+mod notices;
 mod options;
 mod rails;
 mod read;
@@ -43,8 +45,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::escalation::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow};
-pub use chain::Verified;
 pub use approvals::{ApprovalRow, Decision, LONGEST_OVERRIDE, Override};
+pub use chain::Verified;
 pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotency, NewRun};
 pub use costs::{Budget, Costs, QuotaStatus, WindowUse};
 pub use error::StoreError;
@@ -56,8 +58,9 @@ pub use money::{
 };
 pub use options::{DatabaseUrl, OpenOptions, StoreClock};
 pub use rows::{
-    AttemptRow, AttemptStatus, CallRow, CallStatus, ChainReport, EffectRow, EventQuery, EventStats,
-    FirstBad, IssueHistory, Night, RunFilter, ToolRow,
+    AlertRow, AttemptRow, AttemptStatus, CallRow, CallStatus, ChainReport, EffectRow, EventQuery,
+    EventStats, EventTotals, FirstBad, Incident, IncidentNote, IssueHistory, Known, NewAlert,
+    Night, RunFilter, SignedHead, ToolRow,
 };
 pub use status::NightStatus;
 
@@ -139,6 +142,12 @@ impl Store {
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<GovernanceEvent> {
         self.inner.events.subscribe()
+    }
+
+    /// Whether other processes may write to this database too.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.inner.postgres
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T, StoreError>

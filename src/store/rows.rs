@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
-use serde::Serialize;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::call::{Answer, ErrorClass};
@@ -156,7 +156,12 @@ pub struct EventQuery {
     pub since: Option<DateTime<Utc>>,
     /// Exclusive.
     pub until: Option<DateTime<Utc>>,
-    pub run: Option<RunId>,
+    /// Empty is all.
+    pub runs: Vec<RunId>,
+    /// Empty is all.
+    pub issues: Vec<IssueNumber>,
+    /// Stands in the description; the case of ASCII letters does not matter.
+    pub text: Option<String>,
     /// 0 is the default of 100; at most 1,000.
     pub limit: u32,
     pub before_seq: Option<i64>,
@@ -172,6 +177,36 @@ pub struct EventStats {
     pub total: u64,
     pub by_severity: BTreeMap<Severity, u64>,
     pub by_type: BTreeMap<EventType, u64>,
+}
+
+/// What all events through one sum up to, for whoever goes on counting from there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventTotals {
+    /// The last event counted; 0 where there is none.
+    pub through: i64,
+    pub stats: EventStats,
+    pub by_day: BTreeMap<NaiveDate, u64>,
+    pub by_run: BTreeMap<RunId, u64>,
+}
+
+/// A head of the log as somebody signed it. Keys and signatures are hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SignedHead {
+    pub seq: i64,
+    pub hash: String,
+    pub at: DateTime<Utc>,
+    pub public_key: String,
+    pub signature: String,
+}
+
+/// Where reading the log begins, and which hashes are known from elsewhere.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// The event that retention kept the hash of; events through it may be gone.
+    pub start: Option<(i64, String)>,
+    /// Hashes that events must have: those of checkpoints.
+    pub hashes: BTreeMap<i64, String>,
 }
 
 /// Whether the log is whole.
@@ -191,4 +226,64 @@ pub struct FirstBad {
     /// `None` where the event is missing.
     pub id: Option<String>,
     pub reason: String,
+}
+
+/// An alert to be queued.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewAlert {
+    /// What it is about: another of the same within the window is not queued.
+    pub dedupe: String,
+    pub window_micros: i64,
+    pub event_seq: Option<i64>,
+    pub payload: Value,
+}
+
+/// An alert to be delivered now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertRow {
+    pub id: String,
+    pub payload: Value,
+    /// This one included.
+    pub tries: i64,
+}
+
+/// What is known about an incident's cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IncidentNote {
+    /// It showed, for the first time or again.
+    Seen {
+        cause: String,
+        severity: Severity,
+        title: String,
+        detail: String,
+        repo: Option<String>,
+        run: Option<RunId>,
+    },
+    /// It is over.
+    Over { cause: String },
+}
+
+/// One record for one cause, from its first sign to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Incident {
+    pub id: String,
+    pub cause: String,
+    pub open: bool,
+    pub severity: Severity,
+    pub title: String,
+    pub detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repo: Option<String>,
+    #[serde(rename = "runId", skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    pub times: u64,
+    pub opened_at: DateTime<Utc>,
+    pub last_at: DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issue_number: Option<IssueNumber>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issue_url: Option<String>,
 }

@@ -20,6 +20,7 @@ mod gate;
 mod gate_witness;
 mod git;
 mod github;
+mod governance;
 mod healing;
 mod http;
 mod models;

@@ -220,6 +220,11 @@ pub(super) fn route(state: &mut State, request: &Request<'_>) -> Option<Outcome>
         ("GET", ["repos", _, _, "issues", number, "dependencies", "blocked_by"]) if state.edges => {
             issues::blocked_by(state, request, number)
         }
+        ("POST", ["repos", _, _, "issues", number, "dependencies", "blocked_by"])
+            if state.edges =>
+        {
+            issues::block(state, request, number)
+        }
         ("GET", ["repos", _, _, "issues", number, "sub_issues"]) if state.edges => {
             issues::sub_issues(state, request, number)
         }

@@ -274,6 +274,29 @@ pub(super) fn blocked_by(state: &State, request: &Request<'_>, number: &str) -> 
     Ok(request.page(state, &items))
 }
 
+/// Adds an edge; as on GitHub the blocker is named by its id, not its number.
+pub(super) fn block(state: &mut State, request: &Request<'_>, number: &str) -> Outcome {
+    let (repo, issue) = request.issue(state, number)?;
+    request.with_role(repo, Role::Triage)?;
+    let id = request.body.get("issue_id").and_then(Value::as_u64);
+    let id = id.ok_or_else(|| missing("IssueDependency", "issue_id"))?;
+    let blocker = repo.issues.values().find(|blocker| blocker.id == id && blocker.pull.is_none());
+    let blocker = blocker.ok_or_else(Refusal::not_found)?.number;
+    let number = issue.number;
+    let edge = (None, blocker);
+    if blocker == number || issue.blocked_by.contains(&edge) {
+        let message = "Target issue has already been taken";
+        return Err(Refusal::custom("IssueDependency", message));
+    }
+    let now = state.moment();
+    let issue = issue_mut(state, &request.key(), number)?;
+    issue.blocked_by.push(edge);
+    issue.updated_at = now;
+    let mut reply = read(state, request, &number.to_string())?;
+    reply.status = 201;
+    Ok(reply)
+}
+
 pub(super) fn sub_issues(state: &State, request: &Request<'_>, number: &str) -> Outcome {
     let (repo, issue) = request.issue(state, number)?;
     let render = request.render(state);

@@ -137,8 +137,8 @@ async fn queries_filter_and_page(lab: &Lab) {
     let edge = Some(from_micros(NOON + HOUR));
     assert_eq!(texts(EventQuery { since: edge, ..all() }).await, "dc");
     assert_eq!(texts(EventQuery { until: edge, ..all() }).await, "ba");
-    let run = Some(fence.run.clone());
-    assert_eq!(texts(EventQuery { run, ..all() }).await, "c");
+    let runs = vec![fence.run.clone()];
+    assert_eq!(texts(EventQuery { runs, ..all() }).await, "c");
     assert_eq!(texts(EventQuery { before_seq: Some(3), ..all() }).await, "ba");
     assert_eq!(texts(EventQuery { after_seq: Some(3), ..all() }).await, "d");
 

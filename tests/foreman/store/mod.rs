@@ -4,7 +4,7 @@
 mod chain;
 mod folding;
 mod healing;
-mod lab;
+pub mod lab;
 mod ledger;
 mod machine;
 mod opening;
@@ -35,4 +35,4 @@ macro_rules! on_both {
         }
     };
 }
-use on_both;
+pub(crate) use on_both;

@@ -1,0 +1,192 @@
+//! `foreman governance …`: the governance issues, whether the log is whole, and a test of alerts.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::{CliError, print_json};
+use crate::app::{self, AppError};
+use crate::config::Config;
+use crate::domain::ids::RepoName;
+use crate::governance::alerts::Sender;
+use crate::governance::issues;
+use crate::store::StoreError;
+
+/// What of governance is wanted.
+#[derive(Debug, Subcommand)]
+pub enum GovernanceCommand {
+    /// Show the governance issues, or create on GitHub those that are not there
+    Issues(IssuesArgs),
+    /// Read the whole event log against its chain and its checkpoints; exits 1 where it is not whole
+    Verify,
+    /// Send a test alert to every place that is configured
+    AlertTest,
+}
+
+#[derive(Debug, Args)]
+pub struct IssuesArgs {
+    /// Create them here; asked again, they are found
+    #[arg(long, value_name = "OWNER/REPO")]
+    pub create: Option<RepoName>,
+    /// Only show what would be created
+    #[arg(long, requires = "create")]
+    pub dry_run: bool,
+}
+
+pub async fn governance(
+    config: Config,
+    command: GovernanceCommand,
+    json: bool,
+) -> Result<ExitCode, CliError> {
+    match command {
+        GovernanceCommand::Issues(IssuesArgs { create: Some(repo), dry_run }) => {
+            create(&config, &repo, dry_run, json).await
+        }
+        GovernanceCommand::Issues(IssuesArgs { create: None, .. }) => show(&config, json),
+        GovernanceCommand::Verify => verify(&config, json).await,
+        GovernanceCommand::AlertTest => alert_test(&config, json).await,
+    }
+}
+
+fn show(config: &Config, json: bool) -> Result<ExitCode, CliError> {
+    let issues = issues::load(config.governance.templates.as_deref())
+        .map_err(|error| CliError::Other(error.to_string()))?;
+    if json {
+        print_json(&json!({ "success": true, "issues": issues }));
+    } else {
+        print!("{}", issues::summary(&issues));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Through the running server, which alone may write; without one, by ourselves.
+async fn create(
+    config: &Config,
+    repo: &RepoName,
+    dry_run: bool,
+    json: bool,
+) -> Result<ExitCode, CliError> {
+    let answer = match app::open_governance(config).await {
+        Ok((lock, governance)) => {
+            let created = governance.create_issues(repo, dry_run).await;
+            governance.store().clone().close().await;
+            drop(lock);
+            json!(created.map_err(AppError::from)?)
+        }
+        Err(AppError::Store(StoreError::Locked { .. })) => {
+            let body = json!({ "owner": repo.owner(), "repo": repo.name(), "dryRun": dry_run });
+            Client::new(config)?.post("/api/foreman/governance/issues", &body).await?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if json {
+        let mut answer = answer;
+        answer["success"] = json!(true);
+        print_json(&answer);
+    } else {
+        print!("{}", created_lines(&answer, dry_run));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn created_lines(answer: &Value, dry_run: bool) -> String {
+    let would = if dry_run { "would be created" } else { "created" };
+    let mut out = format!("{} {would}, {} there already\n", answer["created"], answer["existing"]);
+    for issue in answer["issues"].as_array().into_iter().flatten() {
+        let state = if issue["created"] == true { would } else { "there already" };
+        let url = issue["url"].as_str().map(|url| format!("  {url}")).unwrap_or_default();
+        let id = issue["id"].as_str().unwrap_or_default();
+        out.push_str(&format!("  {id}: {state}{url}\n"));
+    }
+    out
+}
+
+async fn verify(config: &Config, json: bool) -> Result<ExitCode, CliError> {
+    let client = Client::new(config)?;
+    let answer = match client.get("/api/foreman/governance/verify").await {
+        Ok(answer) => answer,
+        Err(error) if error.is_absent() => {
+            let governance = app::read_governance(config).await?;
+            let found = governance.verify().await;
+            governance.store().clone().close().await;
+            json!(found.map_err(|error| CliError::Other(error.to_string()))?)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let ok = answer["ok"] == true;
+    if json {
+        print_json(&answer);
+    } else {
+        println!("{}", verdict(&answer));
+    }
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn verdict(answer: &Value) -> String {
+    let events = &answer["events"];
+    let place = answer["anchor"]["place"].as_str().unwrap_or("?");
+    let covered = match answer["anchoredThrough"].as_i64() {
+        Some(through) => format!(
+            "Events through {through} are anchored in {place}; later ones are chained, but not anchored yet."
+        ),
+        None => format!("No event is anchored yet: there is no checkpoint in {place}."),
+    };
+    match answer["firstBad"].as_object() {
+        None => format!("{events} events are what was written. {covered}"),
+        Some(bad) => format!(
+            "The log is NOT what was written. Event {}: {}. {events} events before it are good. {covered}",
+            bad["seq"],
+            bad["reason"].as_str().unwrap_or("?")
+        ),
+    }
+}
+
+async fn alert_test(config: &Config, json: bool) -> Result<ExitCode, CliError> {
+    let sender = Sender::new(app::webhook(config))
+        .map_err(|error| CliError::Other(format!("alerts cannot be sent: {error}")))?;
+    let id = format!("test-{}", uuid::Uuid::now_v7());
+    let payload = json!({
+        "severity": "info",
+        "text": "This is a test alert of Foreman; nothing is wrong.",
+        "test": true,
+    });
+    sender.say(&id, &payload);
+    let sent = match sender.has_webhook() {
+        true => Some(sender.send(&id, &payload).await),
+        false => None,
+    };
+    let ok = !matches!(sent, Some(Err(_)));
+    if json {
+        let webhook = match &sent {
+            None => json!({ "configured": false }),
+            Some(Ok(())) => json!({ "configured": true, "arrived": true }),
+            Some(Err(why)) => json!({ "configured": true, "arrived": false, "error": why }),
+        };
+        print_json(&json!({ "success": ok, "console": true, "webhook": webhook }));
+    } else {
+        println!("console: written to the log");
+        match &sent {
+            None => println!("webhook: none is configured ([alerts] webhook_url or webhook_env)"),
+            Some(Ok(())) => println!("webhook: it arrived"),
+            Some(Err(why)) => println!("webhook: it did NOT arrive: {why}"),
+        }
+    }
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_says_what_is_not_anchored() {
+        let good = json!({ "events": 7, "anchoredThrough": 5, "firstBad": null, "anchor": { "place": "/a" } });
+        let text = verdict(&good);
+        assert!(text.starts_with("7 events are") && text.contains("through 5"), "{text}");
+        let bad = json!({ "events": 2, "anchoredThrough": null, "firstBad": { "seq": 3, "reason": "r" } });
+        let text = verdict(&bad);
+        assert!(text.contains("NOT") && text.contains("Event 3: r"), "{text}");
+    }
+}
