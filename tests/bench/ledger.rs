@@ -2,6 +2,8 @@
 //! SQLite with `synchronous=FULL`, against two bare commits in the same run; and how many
 //! reservations a second group commit reaches with 1, 8 and 64 callers.
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
