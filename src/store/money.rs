@@ -87,6 +87,8 @@ pub enum Settlement {
     Answered {
         answer: Answer,
         cost: Usd,
+        /// Its usage could not be read: booked at the estimate until the real cost is known.
+        unknown: bool,
     },
     Failed {
         class: ErrorClass,

@@ -82,7 +82,7 @@ fn answered() -> Settlement {
         model: None,
         request_id: None,
     };
-    Settlement::Answered { answer, cost: Usd::from_nanos(900_000) }
+    Settlement::Answered { answer, cost: Usd::from_nanos(900_000), unknown: false }
 }
 
 /// One call's money, begun and settled.

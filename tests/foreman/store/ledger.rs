@@ -22,7 +22,7 @@ super::on_both!(
 );
 
 pub fn answered(cost: f64) -> Settlement {
-    Settlement::Answered { answer: answer("done"), cost: usd(cost) }
+    Settlement::Answered { answer: answer("done"), cost: usd(cost), unknown: false }
 }
 
 fn answer(text: &str) -> Answer {
@@ -209,7 +209,7 @@ async fn what_is_stored_of_a_call_reads_back_redacted(lab: &Lab) {
         output,
         tree: Some("b".repeat(40)),
     };
-    let settlement = Settlement::Answered { answer: said, cost: usd(0.05) };
+    let settlement = Settlement::Answered { answer: said, cost: usd(0.05), unknown: false };
     lab.store.settle(&fence, &good, settlement, Vec::new()).await.expect("settled");
     lab.store.apply(&fence, vec![tool(format!("{SECRET}\0!"))]).await.expect("stored");
     lab.store.apply(&fence, vec![tool("again".to_owned())]).await.expect("stored before");
