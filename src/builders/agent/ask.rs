@@ -74,6 +74,7 @@ impl Agent<'_> {
                 }
                 continue;
             }
+            self.builders.failpoints.hit("model.reserving");
             let (call, estimate, cap) = match self.book(&tier, size).await? {
                 Booked::Yes { call, estimate, cap } => (call, estimate, cap),
                 Booked::End(outcome) => return Ok(Asked::End(outcome)),
@@ -251,6 +252,7 @@ impl Agent<'_> {
             unknown,
         };
         self.settle(call, settlement, changes).await?;
+        self.builders.failpoints.hit("model.failed");
         if let Some(outcome) = end {
             return Ok(Some(Asked::End(outcome)));
         }
