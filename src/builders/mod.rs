@@ -92,8 +92,12 @@ pub enum BuildOutcome {
     Failed {
         code: ReasonCode,
         message: String,
-        /// The builder went in circles or ran out of its bounds: a dearer tier may do better.
+        /// The builder went in circles: a dearer tier may do better.
         stuck: bool,
+    },
+    /// It ran out of its bounds. What stands in the workspace is worth going on from.
+    Unfinished {
+        message: String,
     },
     /// A ceiling is in the way.
     Budget {
