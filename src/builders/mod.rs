@@ -41,6 +41,8 @@ pub struct Task {
     pub round: u32,
     /// What the gate said of the round before.
     pub feedback: Option<String>,
+    /// Half-done work stands in the workspace; why whoever did it stopped.
+    pub half_done: Option<String>,
     pub workspace: Place,
     pub base: CommitId,
     /// The selected tier, then the fallbacks that are allowed.

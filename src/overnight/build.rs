@@ -55,6 +55,10 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         .with("base", worker.state.stand.base.as_str());
     worker.commit_transition(vec![event]).await?;
 
+    let half_done = match &worker.state.left {
+        Left::HalfDone(why) if from != worker.state.stand.base => Some(why.clone()),
+        Left::HalfDone(_) | Left::Judged | Left::Circles => None,
+    };
     let task = Task {
         run: worker.context.fence.run.clone(),
         issue: worker.number(),
@@ -64,6 +68,7 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         attempt: worker.attempt.clone(),
         round: worker.state.round + 1,
         feedback: worker.state.feedback.clone(),
+        half_done,
         workspace: place,
         base: worker.state.stand.base.clone(),
         chain,
