@@ -140,6 +140,12 @@ impl Booking {
                 error_message: Some(tx.text(&message)),
                 ..Self::default()
             },
+            Settlement::Abandoned { message, cost } => Self {
+                status: CallStatus::Unknown.as_str(),
+                cost,
+                error_message: Some(tx.text(&message)),
+                ..Self::default()
+            },
         })
     }
 }

@@ -13,9 +13,10 @@ use crate::builders::BuildOutcome;
 use crate::domain::call::{Answer, Charge, ErrorClass};
 use crate::domain::ids::CallId;
 use crate::domain::money::{Usage, Usd};
+use crate::domain::plan::ReasonCode;
 use crate::escalation::{HealingRules, Next, after_error};
 use crate::models::{CallError, ChatRequest, PromptSize, Tier};
-use crate::store::{Change, Reserve, Reserved, Settlement, StoreError};
+use crate::store::{Change, Reserve, Reserved, Scope, Settlement, StoreError};
 
 /// The completion cap when money is short.
 const SHORT_CAP: u64 = 1_024;
@@ -119,11 +120,10 @@ impl Agent<'_> {
         let result = tokio::select! {
             result = self.builders.models.chat(request) => result,
             () = self.cancel.cancelled() => {
-                let settlement = Settlement::Failed {
-                    class: ErrorClass::Connection,
+                // Our own doing: no failure of the tier's, and none of the escalation's.
+                let settlement = Settlement::Abandoned {
                     message: "cancelled while the answer was on its way".to_owned(),
                     cost: estimate,
-                    unknown: tier.paid,
                 };
                 self.settle(&call, settlement, Vec::new()).await?;
                 return Ok(Some(Asked::End(BuildOutcome::Cancelled)));
@@ -184,14 +184,23 @@ impl Agent<'_> {
                     if self.wait(SETTLEMENT_POLL).await {
                         return Ok(Booked::End(BuildOutcome::Cancelled));
                     }
-                    if let Some(outcome) = self.out_of_bounds() {
-                        return Ok(Booked::End(outcome));
+                    if self.time_left().is_zero() {
+                        // Waited for, not stuck: a dearer tier would wait for the same money.
+                        let said = budget_sentence(&refusal);
+                        let message = format!("{said}; what is in flight was waited for in vain");
+                        return Ok(Booked::End(no_money(message)));
                     }
                 }
                 Reserved::Refused(_) if self.cap > SHORT_CAP => self.cap = SHORT_CAP,
                 Reserved::Refused(refusal) => {
                     let message = budget_sentence(&refusal);
-                    return Ok(Booked::End(BuildOutcome::Budget { message }));
+                    return Ok(Booked::End(match refusal.scope {
+                        // One issue's ceiling ends that issue, not everybody's night.
+                        Scope::Issue => no_money(message),
+                        Scope::Night | Scope::Repository | Scope::Day | Scope::Month => {
+                            BuildOutcome::Budget { message }
+                        }
+                    }));
                 }
             }
         }
@@ -275,4 +284,9 @@ impl Agent<'_> {
         self.walk.local();
         self.walk.here().is_some()
     }
+}
+
+/// This issue alone ends for want of money.
+fn no_money(message: String) -> BuildOutcome {
+    BuildOutcome::Failed { code: ReasonCode::Budget, message, stuck: false }
 }
