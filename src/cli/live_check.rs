@@ -24,10 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Asks each tier that is live today.
 pub(super) async fn ask_each(config: Config, findings: &mut Findings) {
-    let table = match app::tiers(&config) {
-        Ok(table) => table,
-        Err(_) => return, // said by the check of the tiers
-    };
+    // What is wrong with them is said by their own check.
+    let Ok(table) = app::tiers(&config) else { return };
     let (lock, store) = match app::open_for_writing(&config).await {
         Ok(opened) => opened,
         Err(AppError::Store(StoreError::Locked { .. })) => {
@@ -119,8 +117,8 @@ async fn ask(
             let (cost, unknown) = match &error.charge {
                 Charge::None => (Usd::ZERO, false),
                 Charge::Unknown => (estimate, tier.paid),
-                Charge::Known { usage, service_tier } => {
-                    (tier.cost(*usage, service_tier.as_deref()), false)
+                Charge::Known(spent) => {
+                    (tier.cost(spent.usage, spent.service_tier.as_deref()), false)
                 }
             };
             let found =

@@ -112,5 +112,12 @@ pub enum Charge {
     /// Sent, and no whole answer: booked at the estimate.
     Unknown,
     /// The answer was unusable but its usage was readable, and the service tier it was given by.
-    Known { usage: Usage, service_tier: Option<String> },
+    Known(Box<Spent>),
+}
+
+/// What an answer used, and by which service it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    pub usage: Usage,
+    pub service_tier: Option<String>,
 }

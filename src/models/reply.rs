@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::domain::call::{Answer, Charge, ErrorClass, FinishReason, ToolCall};
+use crate::domain::call::{Answer, Charge, ErrorClass, FinishReason, Spent, ToolCall};
 use crate::domain::money::Usage;
 
 use super::errors::class_of_embedded;
@@ -29,9 +29,8 @@ pub(super) fn read(body: &[u8], request_id: Option<String>) -> Result<Answer, Un
     let malformed = |message: String, usage: Option<Usage>| Unusable {
         class: ErrorClass::Malformed,
         message,
-        charge: usage.map_or(Charge::Unknown, |usage| Charge::Known {
-            usage,
-            service_tier: own("service_tier"),
+        charge: usage.map_or(Charge::Unknown, |usage| {
+            Charge::Known(Box::new(Spent { usage, service_tier: own("service_tier") }))
         }),
     };
     let usage = value.get("usage").and_then(usage);

@@ -243,7 +243,7 @@ impl Overnight {
                 match self.desk().store_due_reports(now).await {
                     Ok(_) => reported = Some(now.date_naive()),
                     Err(error) => {
-                        tracing::error!(%error, "could not store the reports that are due")
+                        tracing::error!(%error, "could not store the reports that are due");
                     }
                 }
             }

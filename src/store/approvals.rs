@@ -63,7 +63,7 @@ pub struct Decision {
 /// What came of a [`Decision`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decided {
-    Done(ApprovalRow),
+    Done(Box<ApprovalRow>),
     /// No request has this id.
     Unknown,
     /// An override is not prolonged by deciding on it, and taken back by an admin alone.
@@ -152,7 +152,7 @@ async fn decide(tx: &mut Tx, decision: Decision) -> Result<Decided, StoreError> 
     .with("reason", reason)
     .with("validUntil", serde_json::json!(found.valid_until));
     tx.emit(event).await?;
-    Ok(Decided::Done(found))
+    Ok(Decided::Done(Box::new(found)))
 }
 
 async fn overrule(tx: &mut Tx, ask: Override) -> Result<ApprovalRow, StoreError> {

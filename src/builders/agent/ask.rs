@@ -245,9 +245,7 @@ impl Agent<'_> {
         let (cost, unknown) = match &error.charge {
             Charge::None => (Usd::ZERO, false),
             Charge::Unknown => (estimate, tier.paid),
-            Charge::Known { usage, service_tier } => {
-                (tier.cost(*usage, service_tier.as_deref()), false)
-            }
+            Charge::Known(spent) => (tier.cost(spent.usage, spent.service_tier.as_deref()), false),
         };
         let mut changes = if unknown { self.unknown_charge(tier, estimate) } else { Vec::new() };
         // Longer than the work has time: this tier is left, and nobody else should wait for it.

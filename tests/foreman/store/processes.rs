@@ -68,7 +68,8 @@ async fn together(lab: &Lab, limits: QuotaLimits, expected: usize) {
     let booked: Usd = calls.iter().map(|call| call.cost).sum();
     assert_eq!(calls.len(), dispatched, "each admission is one row");
     assert!(booked <= usd(CEILING), "{booked}");
-    assert!(booked > usd(CEILING - 0.3), "the ceiling is used: {booked}");
+    // Each of the 16 or so may settle 0.05 below its reservation after the last was refused.
+    assert!(booked > usd(CEILING - 0.3 - 16.0 * 0.05), "the ceiling is used: {booked}");
     assert_eq!(admitted, expected);
     assert!(lab.store.verify_chain().await.expect("verified").ok);
 }
