@@ -3,6 +3,7 @@
 //!
 //! Owns the order of starting and stopping. Never decides anything about a night.
 
+mod supervisor;
 mod wiring;
 
 use std::net::SocketAddr;
@@ -174,6 +175,9 @@ impl App {
         });
 
         let mut served = tokio::spawn(async move { serving.await });
+        let watchdog =
+            tokio::spawn(supervisor::feed_watchdog(self.store.clone(), closing.clone()));
+        supervisor::ready();
         tokio::select! {
             () = shutdown.cancelled() => {}
             ended = &mut served => {
@@ -185,7 +189,9 @@ impl App {
             }
         }
         tracing::info!("stopping: unfinished nights are resumed at the next start");
+        supervisor::stopping();
         closing.cancel();
+        drop(watchdog.await);
         self.overnight.shutdown(self.work_bound()).await;
         reconciler.abort();
         watching.cancel();

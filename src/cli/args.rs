@@ -71,6 +71,17 @@ pub enum Command {
         #[command(subcommand)]
         command: GovernanceCommand,
     },
+    /// Print the completions for a shell
+    Completions {
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man {
+        /// Write a page for each command into this folder instead
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
     /// A whole night with a stand-in GitHub and a scripted model: no token, no key
     Demo {
         /// Stay up afterwards and serve the API

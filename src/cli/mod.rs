@@ -10,6 +10,7 @@ mod doctor;
 mod escalation;
 mod governance;
 mod live_check;
+mod manual;
 mod plan;
 mod progress;
 mod run;
@@ -108,6 +109,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Governance { command } => {
             governance::governance(load(&lookup, "warn")?, command, json).await
         }
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::man(folder),
         Command::Demo { serve } => demo::demo(&lookup, serve, json).await,
     }
 }

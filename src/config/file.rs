@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::tables::{
-    Alerts, DesktopTable, Escalation, GovernanceTable, Limits, Publish, Setup, TierOverride, Trust,
+    Alerts, DesktopTable, Escalation, GovernanceTable, Limits, Publish, ServerTable, Setup, TierOverride, Trust,
 };
 use crate::domain::tier::ModelTier;
 
@@ -16,6 +16,7 @@ use crate::domain::tier::ModelTier;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
+    pub server: ServerTable,
     pub tiers: BTreeMap<ModelTier, TierOverride>,
     pub escalation: Escalation,
     pub limits: Limits,

@@ -16,6 +16,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -70,6 +71,8 @@ pub struct Server {
     pub port: u16,
     /// `FOREMAN_BASE_PATH`: empty, or `/prefix` without a slash at its end.
     pub base_path: String,
+    /// `server.trusted_proxies`: whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// `FOREMAN_URL`: where the command line finds the running server; no slash at its end.
     pub url: String,
 }
@@ -197,7 +200,7 @@ impl Config {
         };
         let data_dir = env.path("FOREMAN_DATA_DIR")?.unwrap_or_else(|| cwd.join(".foreman"));
         Ok(Self {
-            server: parse::server(&env, &auth)?,
+            server: parse::server(&env, &auth, file.server)?,
             auth,
             database: parse::database(&env, &data_dir)?,
             data_dir,

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::env::{self, Env};
 use super::error::ConfigError;
-use super::tables::{Alerts, DesktopTable, GovernanceTable, LocalRepository, TierOverride};
+use super::tables::{Alerts, DesktopTable, GovernanceTable, LocalRepository, ServerTable, TierOverride};
 use super::{
     AlertSettings, Auth, Database, Desktop, GitHub, GitHubCredential, Governance, LocalServer, Log,
     LogFormat, Models, SandboxMode, Server,
@@ -25,7 +25,11 @@ pub(super) fn config_path(env: &Env<'_>) -> Result<Option<PathBuf>, ConfigError>
     Ok(usual.exists().then_some(usual))
 }
 
-pub(super) fn server(env: &Env<'_>, auth: &Auth) -> Result<Server, ConfigError> {
+pub(super) fn server(
+    env: &Env<'_>,
+    auth: &Auth,
+    table: ServerTable,
+) -> Result<Server, ConfigError> {
     let host = env
         .parsed("HOST", "an IP address or a host name", host_name)?
         .unwrap_or_else(|| "127.0.0.1".to_owned());
@@ -40,7 +44,7 @@ pub(super) fn server(env: &Env<'_>, auth: &Auth) -> Result<Server, ConfigError> 
         Some(url) => url.as_str().trim_end_matches('/').to_owned(),
         None => format!("http://{}:{port}{base_path}", reachable(&host)),
     };
-    Ok(Server { host, port, base_path, url })
+    Ok(Server { host, port, base_path, trusted_proxies: table.trusted_proxies, url })
 }
 
 /// Whether only this machine can reach an address.

@@ -1,9 +1,11 @@
 //! The tables of `foreman.toml`, each its own struct with its defaults.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -32,6 +34,28 @@ pub struct TierOverride {
     pub last_day: Option<NaiveDate>,
     /// The model that takes over after the last day.
     pub replacement: Option<String>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerTable {
+    /// Addresses or networks of reverse proxies. Default none: the peer is the client.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// An address alone is a network of one.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let network = |text: String| {
+        let alone = text.parse::<IpAddr>().map(IpNet::from);
+        alone.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
+            let takes = "an address or a network, like 127.0.0.1 or 10.0.0.0/8";
+            serde::de::Error::custom(format!("`{text}` is not {takes}"))
+        })
+    };
+    texts.into_iter().map(network).collect()
 }
 
 /// `[escalation]`.

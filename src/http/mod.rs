@@ -5,6 +5,7 @@
 
 mod access;
 mod body;
+mod client_address;
 mod error;
 mod escalation;
 mod escalation_body;
@@ -27,7 +28,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -35,6 +36,7 @@ use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Access, Caller};
+use client_address::TrustedProxies;
 pub use error::ApiError;
 
 use crate::config::Config;
@@ -68,6 +70,7 @@ pub fn router(
     closing: CancellationToken,
 ) -> Router {
     let base_path = config.server.base_path.clone();
+    let trusted = TrustedProxies::new(&config.server.trusted_proxies);
     let access = Access::new(&config.auth, &base_path);
     let night_defaults = Arc::new(config.night_defaults());
     let api = Api { overnight, governance, config, night_defaults, closing };
@@ -81,6 +84,7 @@ pub fn router(
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(access, access::require))
         .layer(from_fn(layers::observe))
+        .layer(Extension(trusted))
         .layer(DefaultBodyLimit::max(extract::LARGEST_BODY))
 }
 

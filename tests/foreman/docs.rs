@@ -81,6 +81,7 @@ fn keys_of_file(table: &str) -> Vec<String> {
 fn every_key_of_foreman_toml_is_documented() {
     let page = read("docs/configuration.md");
     let tables = [
+        ("[server]", "`[server]`"),
         ("[limits]", "`[limits]`"),
         ("[trust]", "`[trust]`"),
         ("[git]", "`[git]`"),
