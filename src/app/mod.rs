@@ -175,8 +175,7 @@ impl App {
         });
 
         let mut served = tokio::spawn(async move { serving.await });
-        let watchdog =
-            tokio::spawn(supervisor::feed_watchdog(self.store.clone(), closing.clone()));
+        let watchdog = tokio::spawn(supervisor::feed_watchdog(self.store.clone(), closing.clone()));
         supervisor::ready();
         tokio::select! {
             () = shutdown.cancelled() => {}

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::tables::{
-    Alerts, DesktopTable, Escalation, GovernanceTable, Limits, Publish, ServerTable, Setup, TierOverride, Trust,
+    Alerts, DesktopTable, Escalation, GovernanceTable, Limits, Publish, ServerTable, Setup,
+    TierOverride, Trust,
 };
 use crate::domain::tier::ModelTier;
 

@@ -10,7 +10,9 @@ use url::Url;
 
 use super::env::{self, Env};
 use super::error::ConfigError;
-use super::tables::{Alerts, DesktopTable, GovernanceTable, LocalRepository, ServerTable, TierOverride};
+use super::tables::{
+    Alerts, DesktopTable, GovernanceTable, LocalRepository, ServerTable, TierOverride,
+};
 use super::{
     AlertSettings, Auth, Database, Desktop, GitHub, GitHubCredential, Governance, LocalServer, Log,
     LogFormat, Models, SandboxMode, Server,

@@ -26,6 +26,7 @@ mod http;
 mod models;
 mod night;
 mod process;
+mod proxy;
 mod recovery;
 mod review;
 mod sandbox;
