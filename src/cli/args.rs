@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::governance::GovernanceCommand;
+use super::init::InitArgs;
 use crate::domain::ids::{IssueNumber, RepoName, RunId};
 use crate::domain::money::Usd;
 use crate::domain::plan::Complexity;
@@ -52,6 +53,8 @@ pub enum Command {
         #[arg(value_name = "RUN_ID", value_parser = run_id)]
         run: RunId,
     },
+    /// Write `.env` and `foreman.toml` where they are missing, then check what a night needs
+    Init(InitArgs),
     /// Check what a night needs; exits non-zero on what would stop one
     Doctor {
         /// Look also at what we may do with this repository
@@ -212,7 +215,7 @@ fn issue_number(text: &str) -> Result<IssueNumber, String> {
     }
 }
 
-fn usd(text: &str) -> Result<Usd, String> {
+pub(super) fn usd(text: &str) -> Result<Usd, String> {
     let amount = text.trim_start_matches('$').parse().ok().and_then(Usd::from_usd);
     amount.ok_or_else(|| "it takes a number of USD from 0 to 1000000".to_owned())
 }
