@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use parts::{Admission, Candidate, PullRef, Stand};
+pub use parts::{Admission, Candidate, Grounds, Left, PullRef, Stand};
 
 use super::ids::CommitId;
 use super::plan::ReasonCode;
@@ -50,6 +50,12 @@ pub struct State {
     /// The gate's stored evidence (`GatesPassed`), as the gate wrote it.
     pub evidence: Option<serde_json::Value>,
     pub pull: Option<PullRef>,
+    /// What the last round left in its private ref.
+    #[serde(default)]
+    pub left: Left,
+    /// Why this attempt climbed to a dearer tier, if it did.
+    #[serde(default)]
+    pub climbed_for: Option<Grounds>,
     /// The admission to a dearer tier, where this round has one.
     pub admission: Option<Admission>,
     /// Set once it is decided; what is left is to report it.
@@ -185,6 +191,8 @@ impl State {
             candidate: None,
             evidence: None,
             pull: None,
+            left: Left::Judged,
+            climbed_for: None,
             admission: None,
             outcome: None,
         }
@@ -256,8 +264,9 @@ impl State {
         rules.auto_heal && rules.escalation && !self.climbed && self.tier > CLIMB_TO
     }
 
-    fn climb(mut self, feedback: Option<String>) -> (Self, Effect) {
+    fn climb(mut self, feedback: Option<String>, why: Grounds) -> (Self, Effect) {
         self.climbed = true;
+        self.climbed_for = Some(why);
         self.admission = None;
         self.next_round(CLIMB_TO, feedback)
     }
@@ -270,6 +279,7 @@ impl State {
         reason: String,
         digest: String,
     ) -> (Self, Effect) {
+        self.left = Left::Judged;
         if !rules.auto_heal {
             return self.failed(rules, code, reason);
         }
@@ -279,7 +289,7 @@ impl State {
             return self.next_round(tier, Some(digest));
         }
         if self.may_climb(rules) {
-            return self.climb(Some(digest));
+            return self.climb(Some(digest), Grounds { code, reason });
         }
         self.failed(rules, code, reason)
     }
@@ -292,12 +302,13 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
         Event::Built { tier, summary } => {
             state.finished_by = Some(tier);
             state.summary = summary;
+            state.left = Left::Judged;
             state.in_phase(Phase::Gating, Effect::Judge)
         }
         Event::BuildFailed { code, message, stuck } => {
             if stuck && state.may_climb(rules) {
                 let feedback = state.feedback.clone();
-                return state.climb(feedback);
+                return state.climb(feedback, Grounds { code, reason: message });
             }
             state.failed(rules, code, message)
         }

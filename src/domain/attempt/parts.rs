@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{CommitId, EscalationId, IssueNumber, TreeId};
+use crate::domain::plan::ReasonCode;
 
 /// Leave to use a dearer tier, as asked of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,4 +42,24 @@ pub struct Candidate {
 pub struct PullRef {
     pub number: u64,
     pub url: String,
+}
+
+/// Why a round was not enough.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grounds {
+    pub code: ReasonCode,
+    pub reason: String,
+}
+
+/// What a round left, for the next one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Left {
+    /// Work that was judged, or nothing yet.
+    #[default]
+    Judged,
+    /// Half-done work of a builder that ran out of its bounds, in these words.
+    HalfDone(String),
+    /// What somebody left who went in circles: kept for people, not to be built on.
+    Circles,
 }
