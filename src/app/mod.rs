@@ -6,10 +6,9 @@
 mod supervisor;
 mod wiring;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -105,7 +104,7 @@ impl App {
         governance.begin().await?;
 
         let children = Children::start(helper.clone()).map_err(AppError::Children)?;
-        let git = Git::new(children.clone(), &config.data_dir)?;
+        let git = Git::new(children.clone(), &config.data_dir)?.with_api(&config.github.api_url);
         git.version().await?;
         let sandbox = Sandbox::detect(children, wiring::sandbox_mode(&config), helper).await?;
         say_what_is_held(&sandbox);
@@ -160,9 +159,7 @@ impl App {
             Arc::clone(&self.config),
             closing.clone(),
         );
-        let serving =
-            axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-                .with_graceful_shutdown(closing.clone().cancelled_owned());
+        let serving = http::serve(listener, router, closing.clone(), http::HEAD_WITHIN);
         let reconciler = tokio::spawn({
             let overnight = self.overnight.clone();
             async move { overnight.reconcile(RECONCILE_EVERY).await }
@@ -174,7 +171,7 @@ impl App {
             async move { governance.run(watching).await }
         });
 
-        let mut served = tokio::spawn(async move { serving.await });
+        let mut served = tokio::spawn(serving);
         let watchdog = tokio::spawn(supervisor::feed_watchdog(self.store.clone(), closing.clone()));
         supervisor::ready();
         tokio::select! {
@@ -182,7 +179,8 @@ impl App {
             ended = &mut served => {
                 self.overnight.shutdown(self.work_bound()).await;
                 return match ended {
-                    Ok(result) => result.map_err(AppError::Serve),
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(never)) => match never {},
                     Err(error) => Err(AppError::Serve(std::io::Error::other(error))),
                 };
             }
@@ -194,17 +192,31 @@ impl App {
         self.overnight.shutdown(self.work_bound()).await;
         reconciler.abort();
         watching.cancel();
-        drop(watcher.await);
-        // Connections that will not end are not waited for.
-        if tokio::time::timeout(Duration::from_secs(1), &mut served).await.is_err() {
+        // Connections that will not end, and an alert that nobody takes, are not waited for.
+        let both = async { tokio::join!(&mut served, watcher) };
+        if tokio::time::timeout(self.closing_reserve() / 3, both).await.is_err() {
             served.abort();
         }
-        tokio::time::timeout(Duration::from_secs(2), self.store.close()).await.ok();
+        tokio::time::timeout(self.closing_reserve() / 2, self.store.close()).await.ok();
         Ok(())
     }
 
-    fn work_bound(&self) -> Duration {
-        self.config.shutdown.saturating_sub(CLOSING_RESERVE).max(Duration::from_secs(1))
+    /// Stops work and closes the store, for a command that serves nothing. `since`: when it was
+    /// told to stop; the bound counts from there, whatever was waited for already.
+    pub async fn wind_down(&self, since: Option<Instant>) {
+        let spent = since.map(|since| since.elapsed()).unwrap_or_default();
+        self.overnight.shutdown(self.work_bound().saturating_sub(spent)).await;
+        tokio::time::timeout(self.closing_reserve() / 2, self.store.clone().close()).await.ok();
+    }
+
+    /// How long work may take to stop.
+    #[must_use]
+    pub fn work_bound(&self) -> Duration {
+        self.config.shutdown.saturating_sub(self.closing_reserve())
+    }
+
+    fn closing_reserve(&self) -> Duration {
+        CLOSING_RESERVE.min(self.config.shutdown / 2)
     }
 }
 

@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{CommitId, EscalationId, IssueNumber, TreeId};
+pub use parts::{Admission, Candidate, Grounds, Left, PullRef, Stand};
+
+use super::ids::CommitId;
 use super::plan::ReasonCode;
 use super::tier::ModelTier;
 
@@ -34,6 +36,9 @@ pub struct State {
     /// The tier this round starts at.
     pub tier: ModelTier,
     pub stand: Stand,
+    /// The branch it is published on; absent in what older versions stored: `branch_for`.
+    #[serde(default)]
+    pub branch: Option<String>,
     /// The gate's digest for the builder of this round.
     pub feedback: Option<String>,
     /// What the builder said it did; untrusted.
@@ -55,63 +60,6 @@ pub struct State {
     pub admission: Option<Admission>,
     /// Set once it is decided; what is left is to report it.
     pub outcome: Option<Outcome>,
-}
-
-/// Why a round was not enough.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grounds {
-    pub code: ReasonCode,
-    pub reason: String,
-}
-
-/// What a round left, for the next one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Left {
-    /// Work that was judged, or nothing yet.
-    #[default]
-    Judged,
-    /// Half-done work of a builder that ran out of its bounds, in these words.
-    HalfDone(String),
-    /// What somebody left who went in circles: kept for people, not to be built on.
-    Circles,
-}
-
-/// Leave to use a dearer tier, as asked of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admission {
-    pub id: EscalationId,
-    pub reason: String,
-    pub tag: String,
-    /// Counts against the quota.
-    pub counted: bool,
-}
-
-/// What the work stands on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stand {
-    /// The branch the pull request will be based on.
-    pub base_branch: String,
-    /// The blocker whose branch that is, where the work stacks.
-    pub on: Option<IssueNumber>,
-    /// The commit the current workspace was made from.
-    pub base: CommitId,
-}
-
-/// What the gate judges and what will be pushed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Candidate {
-    /// The tip of the base that the tree was merged with.
-    pub base: CommitId,
-    pub commit: CommitId,
-    pub tree: TreeId,
-}
-
-/// A pull request as we refer to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PullRef {
-    pub number: u64,
-    pub url: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,6 +184,7 @@ impl State {
             climbed: false,
             tier,
             stand,
+            branch: None,
             feedback: None,
             summary: String::new(),
             finished_by: None,
@@ -246,6 +195,19 @@ impl State {
             climbed_for: None,
             admission: None,
             outcome: None,
+        }
+    }
+
+    /// Begins with what an earlier night built and pushed, which only has to be judged anew.
+    #[must_use]
+    pub fn adopting(earlier: Self, stand: Stand, branch: String, commit: &CommitId) -> Self {
+        let base = earlier.candidate.map_or_else(|| commit.clone(), |candidate| candidate.base);
+        Self {
+            phase: Phase::Gating,
+            summary: earlier.summary,
+            finished_by: earlier.finished_by,
+            branch: Some(branch),
+            ..Self::new(earlier.tier, Stand { base, ..stand })
         }
     }
 
@@ -426,5 +388,6 @@ fn restarted(mut state: State, rules: Rules) -> (State, Effect) {
     }
 }
 
+mod parts;
 #[cfg(test)]
 mod tests;

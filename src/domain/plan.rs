@@ -149,6 +149,7 @@ pub enum ReasonCode {
     BranchTaken,
     Budget,
     BaseRed,
+    DependenciesUnavailable,
     Cancelled,
     // Tried and failed.
     GateRefused,
@@ -185,6 +186,7 @@ impl ReasonCode {
             | Self::BranchTaken
             | Self::Budget
             | Self::BaseRed
+            | Self::DependenciesUnavailable
             | Self::Cancelled
             | Self::GateRefused
             | Self::BuilderFailed

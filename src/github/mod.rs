@@ -5,6 +5,7 @@
 //! may be null, missing or new.
 
 mod answer;
+mod ask;
 mod client;
 mod comments;
 mod creating;
@@ -13,16 +14,18 @@ mod error;
 pub mod intake;
 mod issues;
 mod limits;
+mod pause;
 mod people;
 mod pulls;
 mod transport;
 mod wire;
 
-pub use client::{GitHub, Patience};
+pub use client::GitHub;
 pub use comments::Comment;
 pub use creating::{ListedIssue, NewIssue};
 pub use credential::Credential;
 pub use error::GitHubError;
 pub use issues::RawIssue;
+pub use pause::Patience;
 pub use people::{LabelEvent, Permission};
 pub use pulls::{NewPull, Pull};

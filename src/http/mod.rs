@@ -21,6 +21,7 @@ mod night_config;
 mod overnight;
 mod query;
 mod runs;
+mod serve;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub use access::{Access, Caller};
 use client_address::TrustedProxies;
 pub use error::ApiError;
+pub use serve::{HEAD_WITHIN, serve};
 
 use crate::config::Config;
 use crate::domain::run::NightConfig;

@@ -27,6 +27,9 @@ impl Parameters {
     fn read(query: &str, known: &[&str], lists: &[&str]) -> Result<Self, ApiError> {
         let mut seen: Vec<(String, String)> = Vec::new();
         for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            if key.contains('\0') || value.contains('\0') {
+                return Err(bad(body::NUL.to_owned()));
+            }
             if !known.contains(&key.as_ref()) {
                 let takes = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 return Err(bad(format!(

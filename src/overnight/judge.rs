@@ -13,7 +13,6 @@ use super::planning::has_label;
 use crate::domain::attempt::{self, Event};
 use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::{CommitId, TreeId};
-use crate::domain::plan::{ReasonCode, Skip};
 use crate::gate::{self, BaseVerdict, Verdict};
 use crate::git::{Merge, Mirror};
 use crate::store::Change;
@@ -77,8 +76,13 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     };
     mirror.fetch().await?;
     let built_on = worker.state.stand.base.clone();
-    let tip =
-        mirror.tip(&worker.state.stand.base_branch).await?.unwrap_or_else(|| built_on.clone());
+    let published = worker.context.request.config.create_prs_automatically;
+    let moved = match worker.state.stand.on {
+        // Its blocker was not published: what carries that name on GitHub is something else.
+        Some(_) if !published => None,
+        Some(_) | None => mirror.tip(&worker.state.stand.base_branch).await?,
+    };
+    let tip = moved.unwrap_or_else(|| built_on.clone());
     let (commit, tree) = if tip == built_on {
         (work.clone(), mirror.tree_of(&work).await?)
     } else {
@@ -92,8 +96,10 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     };
     let base_verdict = worker.bases.verdict(&tip).await?;
     if !base_verdict.green && !worker.bases.may_be_red() {
-        let reason = describe::red_base(&worker.state.stand.base_branch, &tip, &base_verdict);
-        return Ok(Came::Halt(Skip::new(ReasonCode::BaseRed, reason)));
+        let skip = describe::not_green(&worker.state.stand.base_branch, &tip, &base_verdict);
+        // A blocker's branch that turned red is nobody else's base, and packages may come back.
+        let alone = worker.state.stand.on.is_some() || base_verdict.dependencies_unavailable;
+        return Ok(if alone { Came::Skip(skip) } else { Came::Halt(skip) });
     }
     worker.context.parts.failpoints.hit("gate.before");
     let judging = worker.context.parts.gate.judge(

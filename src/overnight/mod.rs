@@ -3,10 +3,12 @@
 //! Owns the order of things and what is written when. Never speaks SQL, HTTP or git itself: the
 //! rooms below do.
 
+mod branch;
 mod build;
 mod describe;
 mod desk;
 mod ending;
+mod hand;
 mod issue;
 mod judge;
 mod lanes;
@@ -16,6 +18,7 @@ mod planning;
 mod publish;
 pub mod report;
 mod rows;
+mod second_night;
 mod settings;
 mod stand;
 mod texts;
@@ -31,7 +34,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::RunId;
-use crate::domain::run::{NightConfig, NightRequest, Run};
+use crate::domain::run::{NightRequest, Run};
 use crate::store::{self, CancelOutcome, Created, Store, StoreError};
 
 pub use desk::Desk;
@@ -192,22 +195,21 @@ impl Overnight {
         }
     }
 
-    /// The `config` object of `GET /api/foreman/overnight`.
+    /// What nights here have to work with: `{"ceilings", "tiers", "sandbox"}`.
     #[must_use]
-    pub fn overview(&self) -> serde_json::Value {
+    pub fn machine(&self) -> serde_json::Value {
         let parts = &self.0.parts;
-        let defaults = NightConfig {
-            enabled: parts.settings.enabled,
-            budget_usd: parts.settings.night_usd,
-            ..NightConfig::default()
-        };
-        let mut overview = serde_json::to_value(defaults).unwrap_or_default();
-        if let Some(map) = overview.as_object_mut() {
-            map.insert("ceilings".to_owned(), parts.settings.ceilings_json());
-            map.insert("tiers".to_owned(), parts.tiers_json());
-            map.insert("sandbox".to_owned(), json!(parts.sandbox.report()));
-        }
-        overview
+        json!({
+            "ceilings": parts.settings.ceilings_json(),
+            "tiers": parts.tiers_json(),
+            "sandbox": parts.sandbox.report(),
+        })
+    }
+
+    /// `OVERNIGHT_EXECUTION_ENABLED`.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.0.parts.settings.enabled
     }
 
     /// Goes on with every unfinished night that is ours to take; how many it took up.

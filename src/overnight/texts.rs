@@ -34,6 +34,13 @@ pub(super) fn has_marker(body: &str, issue: IssueNumber) -> bool {
     body.contains(&marker(issue))
 }
 
+/// The issue that a text of ours is about: the mark is its first line.
+pub(super) fn marked_issue(body: &str) -> Option<IssueNumber> {
+    let rest = body.trim_start().strip_prefix("<!-- foreman:issue=")?;
+    let (number, _) = rest.split_once(" -->")?;
+    number.parse().ok().map(IssueNumber)
+}
+
 /// Whether an issue of our login's is one of our own incident or report issues.
 pub(super) fn is_incident(body: &str) -> bool {
     body.contains("<!-- foreman:incident") || body.contains("<!-- foreman:report")

@@ -1,6 +1,7 @@
 //! The one integration-test binary: a file per story.
 
 mod architecture;
+mod branches;
 mod builders;
 mod cli;
 mod contract_edges;
