@@ -19,6 +19,7 @@ mod rows;
 mod settings;
 mod stand;
 mod texts;
+mod transition;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
