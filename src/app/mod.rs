@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// For `foreman doctor`, which looks at each part by itself.
-pub use wiring::{credential, sandbox_mode, tiers, webhook};
+pub use wiring::{credential, places, sandbox_mode, tiers};
 
 use crate::builders::{Builders, Healing};
 use crate::config::{Config, Database};

@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod escalation;
 mod governance;
+mod governance_log;
 mod plan;
 mod progress;
 mod run;

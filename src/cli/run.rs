@@ -86,6 +86,7 @@ async fn here(app: App, request: NightRequest, json: bool) -> Result<ExitCode, C
     let id = begin(&app, request, json).await?;
     let run = attend(&app, &id, json, &mut signals, OnSignal::Pause).await?;
     app.overnight.shutdown(app.config.shutdown).await;
+    app.governance.after_a_night().await;
     app.store.clone().close().await;
     if json {
         print_json(&json!({ "success": true, "run": run }));

@@ -16,8 +16,10 @@ mod costs;
 mod error;
 mod escalation_fold;
 mod events;
+mod fabric;
 mod fold;
 mod healing;
+mod insert;
 mod ledger;
 mod lock;
 mod memory;
@@ -50,6 +52,7 @@ pub use chain::Verified;
 pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotency, NewRun};
 pub use costs::{Budget, Costs, QuotaStatus, WindowUse};
 pub use error::StoreError;
+pub use fabric::MemoryQuery;
 pub use healing::Sign;
 pub use lock::DataLock;
 pub use memory::{Bought, Checkpoint, HealingStat, KeptPlan, Note};
@@ -155,6 +158,14 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
-        self.inner.writer.as_ref().ok_or(StoreError::ReadOnly)?.write(work).await
+        self.queue(writer::Kind::Change, work).await
+    }
+
+    async fn queue<T, F>(&self, kind: writer::Kind, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        self.inner.writer.as_ref().ok_or(StoreError::ReadOnly)?.write(kind, work).await
     }
 }
