@@ -45,6 +45,6 @@ pub use governance::{
     query_governance_events,
 };
 pub use library::{
-    Complexity, EscalationEvent, EscalationReason, ModelTier, Selection, SelectionContext, Try,
-    execute_with_escalation, select_model,
+    Complexity, EscalationEvent, EscalationReason, Justification, ModelTier, Selection,
+    SelectionContext, Try, Usd, execute_with_escalation, select_model,
 };

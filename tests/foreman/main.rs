@@ -31,4 +31,5 @@ mod review;
 mod sandbox;
 mod sequencing;
 mod store;
+mod stuck;
 mod support;
