@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// For `foreman doctor`, which looks at each part by itself.
-pub use wiring::{ceilings, credential, sandbox_mode, tiers, webhook};
+pub use wiring::{ceilings, credential, places, sandbox_mode, tiers};
 
 use crate::builders::{Builders, Healing};
 use crate::config::{Config, Database};
@@ -206,6 +206,8 @@ impl App {
     pub async fn wind_down(&self, since: Option<Instant>) {
         let spent = since.map(|since| since.elapsed()).unwrap_or_default();
         self.overnight.shutdown(self.work_bound().saturating_sub(spent)).await;
+        let told = self.governance.after_a_night();
+        tokio::time::timeout(self.closing_reserve() / 2, told).await.ok();
         tokio::time::timeout(self.closing_reserve() / 2, self.store.clone().close()).await.ok();
     }
 

@@ -9,14 +9,16 @@ use super::AppError;
 use crate::builders::WorkLimits;
 use crate::config::{self, Authors, Config, Database, GitHubCredential, Review, Rule, SandboxMode};
 use crate::domain::money::Usd;
+use crate::domain::run::Run;
 use crate::domain::tier::ModelTier;
 use crate::escalation::{EscalationReason, QuotaLimits, RailsPolicy, SelectionPolicy};
 use crate::git::Author;
 use crate::github::{Credential, intake};
 use crate::governance;
-use crate::governance::alerts::{AlertForm, AlertRules, Webhook};
+use crate::governance::alerts::{AlertForm, AlertRules};
+use crate::governance::delivery::{Email, MailTls, Webhook};
 use crate::models::{self, TierTable, tier_table};
-use crate::overnight::{Parts, Settings};
+use crate::overnight::{Parts, Settings, report};
 use crate::sandbox::Mode;
 use crate::store::{Ceilings, DatabaseUrl, StoreError};
 
@@ -113,34 +115,56 @@ const fn reason(rule: Rule) -> EscalationReason {
 }
 
 pub(super) fn governance(config: &Config) -> governance::Settings {
-    let table = &config.alerts.table;
+    let (table, own) = (&config.alerts.table, &config.governance);
     let usual = governance::Settings::in_folder(&config.data_dir);
+    let branch = own.anchor_branch.clone();
+    let (webhooks, email) = places(config);
     governance::Settings {
-        anchor: config.governance.anchor.clone().unwrap_or(usual.anchor),
-        checkpoint_every: config.governance.checkpoint_every,
-        retention_days: config.governance.retention_days,
-        templates: config.governance.templates.clone(),
-        memory_events: config.governance.memory_events,
+        key: own.key.clone().unwrap_or(usual.key),
+        anchor: own.anchor.clone().unwrap_or(usual.anchor),
+        anchor_branch: branch.map(|(repo, branch)| governance::AnchorBranch { repo, branch }),
+        anchor_webhook: own.anchor_webhook.as_ref().map(webhook),
+        checkpoint_every: own.checkpoint_every,
+        retention_days: own.retention_days,
+        templates: own.templates.clone(),
+        memory_events: own.memory_events,
         rules: AlertRules {
             min_severity: table.min_severity,
             always: table.always.clone(),
             never: table.never.clone(),
             window: Duration::from_secs(60 * u64::from(table.dedupe_minutes)),
         },
-        webhook: webhook(config),
+        webhooks,
+        email,
+        report: table.report.then_some(report::text as fn(&Run) -> String),
         incident_issues: table.incident_issues,
-        ..usual
     }
 }
 
 /// Where alerts go besides the log.
-pub fn webhook(config: &Config) -> Option<Webhook> {
-    let form = match config.alerts.table.form {
+pub fn places(config: &Config) -> (Vec<(String, Webhook)>, Option<Email>) {
+    let hooks = config.alerts.hooks.iter().map(|hook| (hook.name.clone(), webhook(hook)));
+    let email = config.alerts.mail.as_ref().map(|mail| Email {
+        host: mail.host.clone(),
+        port: mail.port,
+        tls: match mail.tls {
+            config::AlertTls::Implicit => MailTls::Implicit,
+            config::AlertTls::Starttls => MailTls::StartTls,
+            config::AlertTls::None => MailTls::None,
+        },
+        from: mail.from.clone(),
+        to: mail.to.clone(),
+        login: mail.login.clone(),
+    });
+    (hooks.collect(), email)
+}
+
+fn webhook(hook: &config::Hook) -> Webhook {
+    let form = match hook.form {
         config::AlertForm::Json => AlertForm::Json,
         config::AlertForm::Slack => AlertForm::Slack,
     };
-    let url = config.alerts.webhook.clone()?;
-    Some(Webhook { url, form, key: config.alerts.secret.clone() })
+    Webhook { url: hook.url.clone(), form, key: hook.secret.clone() }
 }
 
 pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {

@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod escalation;
 mod governance;
+mod governance_log;
 mod init;
 mod live_check;
 mod manual;

@@ -7,9 +7,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::error::ConfigError;
+use super::notices::{Alerts, GovernanceTable};
 use super::tables::{
-    Alerts, DesktopTable, Escalation, GovernanceTable, Limits, Publish, ServerTable, Setup,
-    TierOverride, Trust,
+    DesktopTable, Escalation, Limits, Publish, ServerTable, Setup, TierOverride, Trust,
 };
 use crate::domain::tier::ModelTier;
 
@@ -97,10 +97,20 @@ impl File {
         if self.git.message.trim().is_empty() || self.git.message.contains('\0') {
             return refuse("git.message", &self.git.message, "text");
         }
-        for (key, name) in [
-            ("alerts.webhook_env", &self.alerts.webhook_env),
-            ("alerts.secret_env", &self.alerts.secret_env),
-        ] {
+        let email = self.alerts.email.as_ref().and_then(|email| email.password_env.clone());
+        let further = self.alerts.webhooks.iter().flat_map(|hook| {
+            [
+                ("alerts.webhooks.webhook_env", hook.webhook_env.clone()),
+                ("alerts.webhooks.secret_env", hook.secret_env.clone()),
+            ]
+        });
+        let own = [
+            ("alerts.webhook_env", self.alerts.webhook_env.clone()),
+            ("alerts.secret_env", self.alerts.secret_env.clone()),
+            ("alerts.email.password_env", email),
+            ("governance.anchor_secret_env", self.governance.anchor_secret_env.clone()),
+        ];
+        for (key, name) in own.into_iter().chain(further) {
             if let Some(name) = name.as_ref().filter(|name| !is_variable_name(name)) {
                 // It may be the secret itself, put in the wrong place: not shown.
                 let shown = format!("[{} characters]", name.chars().count());

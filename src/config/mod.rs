@@ -5,6 +5,7 @@ mod auth;
 mod env;
 mod error;
 mod file;
+mod notices;
 mod parse;
 mod tables;
 #[cfg(test)]
@@ -24,10 +25,12 @@ pub use auth::{ApiToken, Auth, Role};
 use env::Env;
 pub use error::ConfigError;
 use file::File;
+pub use notices::{
+    AlertForm, AlertSettings, AlertTls, Alerts, Governance, GovernanceTable, Hook, Mail,
+};
 pub use parse::is_loopback;
 pub use tables::{
-    AlertForm, Alerts, Authors, Escalation, GovernanceTable, Limits, LocalRepository, Publish,
-    Review, Rule, Setup, TierOverride, Trust,
+    Authors, Escalation, Limits, LocalRepository, Publish, Review, Rule, Setup, TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
 
@@ -134,26 +137,6 @@ pub struct Desktop {
     pub repositories: Vec<LocalRepository>,
 }
 
-/// `[alerts]` with what its variables hold.
-#[derive(Debug, Clone)]
-pub struct AlertSettings {
-    pub table: Alerts,
-    /// `webhook_url`, or what the variable of `webhook_env` holds.
-    pub webhook: Option<SecretString>,
-    /// What the variable of `secret_env` holds.
-    pub secret: Option<SecretString>,
-}
-
-/// `[governance]`, its paths absolute (relative ones are in the working directory).
-#[derive(Debug, Clone)]
-pub struct Governance {
-    pub anchor: Option<PathBuf>,
-    pub checkpoint_every: Duration,
-    pub retention_days: Option<u32>,
-    pub templates: Option<PathBuf>,
-    pub memory_events: usize,
-}
-
 /// `FOREMAN_SANDBOX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SandboxMode {
@@ -226,8 +209,8 @@ impl Config {
             overnight_enabled: env.boolean("OVERNIGHT_EXECUTION_ENABLED")?.unwrap_or(true),
             publish: file.git,
             setup: file.setup,
-            alerts: parse::alerts(&env, file.alerts)?,
-            governance: parse::governance(&env, file.governance),
+            alerts: notices::alerts(&env, file.alerts)?,
+            governance: notices::governance(&env, file.governance)?,
             file: path,
         })
     }
@@ -246,8 +229,8 @@ impl Config {
         }
         secrets.extend(self.models.api_key.iter().map(ExposeSecret::expose_secret));
         secrets.extend(self.models.tier_keys.values().map(ExposeSecret::expose_secret));
-        secrets.extend(self.alerts.webhook.iter().map(ExposeSecret::expose_secret));
-        secrets.extend(self.alerts.secret.iter().map(ExposeSecret::expose_secret));
+        secrets.extend(self.alerts.secrets());
+        secrets.extend(self.governance.anchor_webhook.iter().flat_map(Hook::secrets));
         if let Database::Postgres(url) = &self.database {
             secrets.push(url.expose_secret());
             secrets.extend(parse::userinfo_password(url.expose_secret()));

@@ -10,7 +10,6 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use super::env::address;
-use crate::domain::event::{EventType, Severity};
 use crate::domain::labels::EscalationLabels;
 use crate::domain::money::Usd;
 use crate::domain::tier::ModelTier;
@@ -238,87 +237,6 @@ pub struct Setup {
     pub registries: Vec<String>,
 }
 
-/// `[alerts]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Alerts {
-    /// From which severity on. Default `high`.
-    pub min_severity: Severity,
-    /// Event types that always alert, whatever their severity. Default none.
-    pub always: Vec<EventType>,
-    /// Event types that never alert. Default none.
-    pub never: Vec<EventType>,
-    /// Where to send them besides the log. Default none.
-    #[serde(deserialize_with = "optional_address")]
-    pub webhook_url: Option<Url>,
-    /// The name of the variable that holds the address, where the address is a secret in itself.
-    pub webhook_env: Option<String>,
-    /// The name of the variable that holds the key which signs them. Default: not signed.
-    pub secret_env: Option<String>,
-    /// `json` or `slack`. Default `json`.
-    pub form: AlertForm,
-    /// Alike alerts within so many minutes are one. Default 10.
-    pub dedupe_minutes: u32,
-    /// Open an issue for each incident in the repository it is about. Default false.
-    pub incident_issues: bool,
-}
-
-impl Default for Alerts {
-    fn default() -> Self {
-        Self {
-            min_severity: Severity::High,
-            always: Vec::new(),
-            never: Vec::new(),
-            webhook_url: None,
-            webhook_env: None,
-            secret_env: None,
-            form: AlertForm::Json,
-            dedupe_minutes: 10,
-            incident_issues: false,
-        }
-    }
-}
-
-/// How an alert is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertForm {
-    /// Severity, text and the event.
-    Json,
-    /// What Slack's incoming webhooks take.
-    Slack,
-}
-
-/// `[governance]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct GovernanceTable {
-    /// The second place of checkpoints: a file, best on another disk than the database. Default
-    /// `governance/anchors.jsonl` in the data folder.
-    pub anchor: Option<PathBuf>,
-    /// Minutes between two checkpoints; one is made at each night's end besides. Default 60.
-    pub checkpoint_minutes: u32,
-    /// Days that events are kept at least; older ones go once a checkpoint covers them. Default:
-    /// they are kept for ever.
-    pub retention_days: Option<u32>,
-    /// A folder with further governance issues (`*.md`). Default none.
-    pub templates: Option<PathBuf>,
-    /// Events kept in memory. Default 50,000.
-    pub memory_events: u32,
-}
-
-impl Default for GovernanceTable {
-    fn default() -> Self {
-        Self {
-            anchor: None,
-            checkpoint_minutes: 60,
-            retention_days: None,
-            templates: None,
-            memory_events: 50_000,
-        }
-    }
-}
-
 /// `[git]`: how commits are signed and worded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -371,7 +289,9 @@ fn ceiling<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Usd>, D:
     deserializer.deserialize_any(Amount)
 }
 
-fn optional_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+pub(super) fn optional_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Url>, D::Error> {
     let text = String::deserialize(deserializer)?;
     address(&text).map(Some).ok_or_else(|| {
         serde::de::Error::custom("it takes an http:// or https:// address without user or query")

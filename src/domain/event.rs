@@ -124,7 +124,9 @@ event_types! {
     IncidentOpened => "incident_opened",
     IncidentClosed => "incident_closed",
     AlertFailed => "alert_failed",
-    AlertTest => "alert_test",
+    MemoryRecorded => "memory_recorded",
+    MemoryDriftDetected => "memory_drift_detected",
+    Unreadable => "unreadable",
 }
 
 impl fmt::Display for EventType {

@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod ids;
 pub mod issue;
 pub mod labels;
+pub mod memory;
 pub mod money;
 pub mod plan;
 pub mod redact;

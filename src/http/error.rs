@@ -160,6 +160,18 @@ impl IntoResponse for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        if error.is_full() {
+            tracing::error!(%error, "the database has no room left");
+            return Self::Unavailable {
+                code: "storage_full",
+                message:
+                    "The database has no room left; free some disk space, the rest goes by itself"
+                        .to_owned(),
+            };
+        }
+        if let StoreError::Memory(why) = error {
+            return Self::invalid("invalid_entry", format!("That cannot be remembered: {why}"));
+        }
         Self::Internal(with_sources(&error))
     }
 }

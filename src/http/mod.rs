@@ -12,6 +12,7 @@ mod escalation_body;
 mod extract;
 mod governance;
 mod governance_issues;
+mod governance_memory;
 mod governance_stream;
 mod health;
 mod layers;
@@ -111,6 +112,11 @@ fn routes() -> Router<Api> {
         )
         .route("/api/foreman/escalation/reports", get(escalation::reports))
         .route("/api/foreman/governance/incidents", get(governance::incidents))
+        .route(
+            "/api/foreman/governance/memory",
+            get(governance_memory::list).post(governance_memory::remember),
+        )
+        .route("/api/foreman/governance/memory/drift", get(governance_memory::drift))
         .route_layer(from_fn_with_state(QUICK, layers::deadline));
     let patient = Router::new()
         .route("/api/foreman/overnight", get(overnight::overview).post(overnight::start))

@@ -6,7 +6,8 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -34,8 +35,10 @@ pub async fn serve(
             () = closing.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let (router, closing) = (router.clone(), closing.clone());
+            Ok((stream, peer)) => {
+                // Handlers and the log may ask who is at the other end.
+                let router = router.clone().layer(Extension(ConnectInfo(peer)));
+                let closing = closing.clone();
                 connections.spawn(connection(stream, router, closing, head_within));
             }
             Err(error) => {

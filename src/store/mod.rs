@@ -17,8 +17,10 @@ mod effects;
 mod error;
 mod escalation_fold;
 mod events;
+mod fabric;
 mod fold;
 mod healing;
+mod insert;
 mod ledger;
 mod lock;
 mod memory;
@@ -53,6 +55,7 @@ pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotenc
 pub use costs::{Budget, Costs, QuotaStatus, WindowUse};
 pub use effects::PushedCommit;
 pub use error::StoreError;
+pub use fabric::MemoryQuery;
 pub use healing::Sign;
 pub use lock::DataLock;
 pub use memory::{Bought, Checkpoint, HealingStat, KeptPlan, Note};
@@ -158,6 +161,14 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
-        self.inner.writer.as_ref().ok_or(StoreError::ReadOnly)?.write(work).await
+        self.queue(writer::Kind::Change, work).await
+    }
+
+    async fn queue<T, F>(&self, kind: writer::Kind, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        self.inner.writer.as_ref().ok_or(StoreError::ReadOnly)?.write(kind, work).await
     }
 }

@@ -3,11 +3,13 @@
 //!
 //! `cargo test --test campaigns -- --rounds 10 [--seed 7] [--only push.after]`
 //! `cargo test --test campaigns -- --campaign calls --rounds 10 [--only model.answered:3]`
+//! `cargo test --test campaigns -- --campaign log|disk|forgery|followers --rounds 10`
 
 #[path = "../foreman/support/mod.rs"]
 mod support;
 
 mod cancelled;
+mod event_log;
 mod paid_calls;
 mod scene;
 
@@ -207,12 +209,24 @@ fn is_outside(place: &str) -> bool {
 
 #[tokio::main]
 async fn main() {
+    if event_log::child().await {
+        return;
+    }
     let arguments = arguments();
     let mut random = SmallRng::seed_from_u64(arguments.seed);
+    if let Some(ended) = event_log::run(&arguments.campaign, arguments.rounds, &mut random).await {
+        if let Err(why) = ended {
+            println!("FAILED {}: {why}", arguments.campaign);
+            std::process::exit(1);
+        }
+        return;
+    }
     let calls = match arguments.campaign.as_str() {
         "night" => false,
         "calls" => true,
-        other => panic!("--campaign takes night or calls, not {other}"),
+        other => {
+            panic!("--campaign takes night, calls, log, disk, forgery or followers, not {other}")
+        }
     };
     let kills: Vec<Kill> = if calls {
         let place = |_| arguments.only.clone().unwrap_or_else(|| paid_calls::place(&mut random));

@@ -92,6 +92,9 @@ fn every_key_of_foreman_toml_is_documented() {
         ("[[desktop.repositories]]", "`[[desktop.repositories]]`"),
         ("[setup]", "`[setup]`"),
         ("[alerts]", "`[alerts]`"),
+        ("[[alerts.webhooks]]", "`[[alerts.webhooks]]`"),
+        ("[alerts.email]", "`[alerts.email]`"),
+        ("[governance]", "`[governance]`"),
     ];
     let known: BTreeSet<String> = tables
         .iter()
