@@ -151,6 +151,7 @@ fn verdict(answer: &Value) -> String {
         None => format!("No event is anchored yet: there is no checkpoint in {place}."),
     };
     match answer["firstBad"].as_object() {
+        None if *events == 1 => format!("1 event is what was written. {covered}"),
         None => format!("{events} events are what was written. {covered}"),
         Some(bad) => format!(
             "The log is NOT what was written. Event {}: {}. {events} events before it are good. {covered}",

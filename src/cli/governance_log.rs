@@ -78,7 +78,8 @@ pub async fn events(config: &Config, args: &LogArgs, json: bool) -> Result<ExitC
     } else {
         for event in &events {
             let time = event.timestamp.format("%Y-%m-%d %H:%M:%S");
-            println!("{:>7}  {time}  {:<8}  {}", event.seq, event.severity, event.kind);
+            let severity = event.severity.as_str();
+            println!("{:>7}  {time}  {severity:<8}  {}", event.seq, event.kind);
             println!("         {}", event.description);
         }
     }

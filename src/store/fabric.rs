@@ -155,12 +155,14 @@ pub(super) async fn record(tx: &mut Tx, new: NewEntry) -> Result<(MemoryEntry, b
     let NewEntry { scope, project, key, schema, value, source, run, fresh_days } = new;
     let project = project.map(|repo| repo.key()).unwrap_or_default();
     let text = tx.json("memory entry", &value)?;
+    // As it is stored: redacted.
+    let value: serde_json::Value =
+        serde_json::from_str(&text).map_err(|why| StoreError::corrupt("memory entry", why))?;
     let (source, now) = (tx.text(&source), tx.now);
     let fresh_until = fresh_days.map(|days| now.saturating_add(i64::from(days) * DAY_MICROS));
     let known = latest(tx, scope, &project, &key).await?;
-    let same = known
-        .as_ref()
-        .is_some_and(|known| known.schema == schema.as_str() && known.value.to_string() == text);
+    let same =
+        known.as_ref().is_some_and(|known| known.schema == schema.as_str() && known.value == value);
     if same {
         sqlx::query(
             "UPDATE memory_entries SET at = $1, fresh_until = $2, source = $3, run_id = $4, \

@@ -186,10 +186,10 @@ fn resident() -> i64 {
     kib * 1_024
 }
 
-fn last(bencher: divan::Bencher<'_, '_>, query: EventQuery) {
+fn last(bencher: divan::Bencher<'_, '_>, query: &EventQuery) {
     let filled = filled();
     bencher.bench(|| {
-        let found = filled.runtime.block_on(filled.log.query(&query)).expect("read");
+        let found = filled.runtime.block_on(filled.log.query(query)).expect("read");
         assert_eq!(found.len(), 50);
     });
 }
@@ -197,14 +197,14 @@ fn last(bencher: divan::Bencher<'_, '_>, query: EventQuery) {
 #[divan::bench]
 fn last_fifty_of_a_type(bencher: divan::Bencher<'_, '_>) {
     let types = vec![EventType::GateJudged];
-    last(bencher, EventQuery { types, limit: 50, ..EventQuery::default() });
+    last(bencher, &EventQuery { types, limit: 50, ..EventQuery::default() });
 }
 
 #[divan::bench]
 fn last_fifty_of_a_type_and_a_severity(bencher: divan::Bencher<'_, '_>) {
     let types = vec![EventType::GateJudged];
     let severities = vec![Severity::High];
-    last(bencher, EventQuery { types, severities, limit: 50, ..EventQuery::default() });
+    last(bencher, &EventQuery { types, severities, limit: 50, ..EventQuery::default() });
 }
 
 #[divan::bench]

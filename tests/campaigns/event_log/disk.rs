@@ -13,6 +13,8 @@ use rand::rngs::SmallRng;
 
 use super::{CHILD, open};
 
+/// Bytes of the disk: SQLite's write-ahead log takes 4 MB before it is emptied for the first time.
+const SIZES: std::ops::Range<u32> = 8_000_000..12_000_000;
 /// A log ends somewhere: beyond this the disk was not as small as it should be.
 const MOST: usize = 20_000;
 
@@ -20,7 +22,7 @@ pub async fn campaign(rounds: u32, random: &mut SmallRng) -> Result<(), String> 
     for round in 1..=rounds {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let size = random.random_range(2_000_000..4_000_000_u32);
+        let size = random.random_range(SIZES);
         let output = tokio::process::Command::new("bwrap")
             .args(["--dev-bind", "/", "/", "--size", &size.to_string(), "--tmpfs"])
             .arg(folder.path())
