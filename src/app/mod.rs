@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// For `foreman doctor`, which looks at each part by itself.
 pub use wiring::{credential, sandbox_mode, tiers, webhook};
 
-use crate::builders::{Builders, Healing};
+use crate::builders::{Builders, Healing, Switchboard};
 use crate::config::{Config, Database};
 use crate::domain::redact::Redactor;
 use crate::failpoint::{self, Failpoints};
@@ -131,6 +131,7 @@ impl App {
             git,
             gate,
             builders,
+            switchboard: Switchboard::new(store.clone(), wiring::switch_rules(&config)),
             tiers,
             sandbox,
             redactor,
@@ -168,6 +169,11 @@ impl App {
         });
 
         let watching = CancellationToken::new();
+        let checking = config_checks(&self.config).then(|| {
+            let (switchboard, github) = (self.overnight.switchboard(), self.overnight.github());
+            let (every, stop) = (self.config.desktop.interval, watching.clone());
+            tokio::spawn(async move { switchboard.keep_checking(github, every, stop).await })
+        });
         let watcher = tokio::spawn({
             let (governance, watching) = (self.governance.clone(), watching.clone());
             async move { governance.run(watching).await }
@@ -190,6 +196,9 @@ impl App {
         reconciler.abort();
         watching.cancel();
         drop(watcher.await);
+        if let Some(checking) = checking {
+            drop(checking.await);
+        }
         // Connections that will not end are not waited for.
         if tokio::time::timeout(Duration::from_secs(1), &mut served).await.is_err() {
             served.abort();
@@ -234,6 +243,26 @@ pub async fn open_for_reading(config: &Config) -> Result<Store, AppError> {
     let redactor = Arc::new(Redactor::new(config.secrets()));
     let options = OpenOptions { url, redactor, clock: StoreClock::System, read_only: true };
     Ok(Store::open(options).await?)
+}
+
+/// Whether Copilot's health decides anything.
+fn config_checks(config: &Config) -> bool {
+    config.copilot.enabled && config.desktop.enabled
+}
+
+/// The switch between the builders, only read.
+pub async fn read_switchboard(config: &Config) -> Result<Switchboard, AppError> {
+    Ok(Switchboard::new(open_for_reading(config).await?, wiring::switch_rules(config)))
+}
+
+/// The switch by itself, for a command that puts it while no server runs.
+pub async fn open_switchboard(config: &Config) -> Result<(DataLock, Switchboard), AppError> {
+    let lock = DataLock::take(&config.data_dir)?;
+    let url = wiring::database(config)?;
+    let redactor = Arc::new(Redactor::new(config.secrets()));
+    let options = OpenOptions { url, redactor, clock: StoreClock::System, read_only: false };
+    let store = Store::open(options).await?;
+    Ok((lock, Switchboard::new(store, wiring::switch_rules(config))))
 }
 
 /// The escalation desk over a store that is only read.

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "printing is what a command line does")]
 
 mod args;
+mod builder;
 mod cancel;
 mod client;
 mod demo;
@@ -100,6 +101,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Plan(args) => plan::plan(load(&lookup, QUIET)?, args, named(&lookup), json).await,
         Command::Status { repo } => status::status(&load(&lookup, "warn")?, repo, json).await,
         Command::Cancel { run } => cancel::cancel(load(&lookup, QUIET)?, &run, json).await,
+        Command::Builder { to, reason } => {
+            builder::builder(load(&lookup, QUIET)?, to, reason.as_deref(), json).await
+        }
         Command::Doctor { repo } => doctor::doctor(&lookup, repo, json).await,
         Command::Escalation { command } => {
             escalation::escalation(load(&lookup, "warn")?, command, json).await

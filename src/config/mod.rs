@@ -25,7 +25,7 @@ pub use error::ConfigError;
 use file::File;
 pub use parse::is_loopback;
 pub use tables::{
-    AlertForm, Alerts, Authors, Escalation, GovernanceTable, Limits, LocalRepository, Publish,
+    AlertForm, Alerts, Authors, CopilotTable, Escalation, GovernanceTable, Limits, LocalRepository, Publish,
     Review, Rule, Setup, TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
@@ -47,6 +47,7 @@ pub struct Config {
     pub limits: Limits,
     pub trust: Trust,
     pub desktop: Desktop,
+    pub copilot: CopilotTable,
     /// `FOREMAN_SANDBOX`.
     pub sandbox: SandboxMode,
     /// `FOREMAN_SHUTDOWN_SECONDS`, default 25 s.
@@ -127,6 +128,7 @@ pub struct Desktop {
     pub interval: Duration,
     pub switch_after_failures: u32,
     pub return_after_healthy: u32,
+    pub return_after: Duration,
     /// The two variables' clones first, then the file's; paths are absolute.
     pub repositories: Vec<LocalRepository>,
 }
@@ -207,6 +209,7 @@ impl Config {
             limits: file.limits,
             trust: file.trust,
             desktop: parse::desktop(&env, file.desktop)?,
+            copilot: file.copilot,
             sandbox: env
                 .parsed(
                     "FOREMAN_SANDBOX",

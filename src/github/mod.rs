@@ -8,7 +8,9 @@ mod answer;
 mod client;
 mod comments;
 mod creating;
+mod copilot;
 mod credential;
+mod edited;
 mod error;
 pub mod intake;
 mod issues;
@@ -20,6 +22,7 @@ mod wire;
 
 pub use client::{GitHub, Patience};
 pub use comments::Comment;
+pub use copilot::{AgentEvent, AgentEventKind, CopilotPull};
 pub use creating::{ListedIssue, NewIssue};
 pub use credential::Credential;
 pub use error::GitHubError;

@@ -5,6 +5,7 @@
 
 mod access;
 mod body;
+mod desktop_builder;
 mod error;
 mod escalation;
 mod escalation_body;
@@ -104,6 +105,10 @@ fn routes() -> Router<Api> {
         )
         .route("/api/foreman/escalation/reports", get(escalation::reports))
         .route("/api/foreman/governance/incidents", get(governance::incidents))
+        .route(
+            "/api/foreman/desktop/builder",
+            get(desktop_builder::show).post(desktop_builder::switch),
+        )
         .route_layer(from_fn_with_state(QUICK, layers::deadline));
     let patient = Router::new()
         .route("/api/foreman/overnight", get(overnight::overview).post(overnight::start))

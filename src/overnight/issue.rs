@@ -196,7 +196,7 @@ pub(super) fn select(
 ) -> escalation::Selection {
     let facts = escalation::context_for(
         planned,
-        &issue.labels,
+        &issue.spending_labels(),
         issue.milestone_due,
         chrono::Utc::now(),
         &context.parts.settings.labels,

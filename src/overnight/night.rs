@@ -13,7 +13,7 @@ use super::judge::BaseJudge;
 use super::planning::{self, PlanError};
 use super::rows::{Board, Notes};
 use super::settings::Parts;
-use super::{describe, dry, lanes};
+use super::{describe, dry, lanes, vet};
 use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::{IssueNumber, RunId};
 use crate::domain::issue::Repository;
@@ -274,6 +274,7 @@ async fn make_plan(
     .with("totalIssues", rows.len())
     .with("eligibleIssues", eligible);
     changes.push(Change::Event(event));
+    changes.extend(vet::events(&fence.run, &board.notes.issues).into_iter().map(Change::Event));
     for row in rows {
         if row.status == IssueStatus::Skipped {
             changes.push(Change::Event(describe::skipped(&fence.run, &row)));

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings::Parts;
 use super::texts;
+use super::vet;
 use crate::domain::ids::{IssueNumber, RepoName, branch_for};
 use crate::domain::issue::{BlockerState, Issue, Repository};
 use crate::domain::plan::{Plan, PlannedIssue, ReasonCode, Skip};
@@ -132,8 +133,9 @@ async fn forecast(
 /// Fetches, looks up what is named but not there, and plans.
 pub(super) async fn gather(parts: &Parts, request: &NightRequest) -> Result<Gathered, PlanError> {
     let repository = parts.github.repository(&request.repo).await?;
-    let issues =
+    let mut issues =
         intake::read_open_issues(&parts.github, &request.repo, &parts.settings.trust).await?;
+    vet::hold_approvals(parts, &request.repo, &mut issues).await?;
     let known = look_up_outside(parts, &request.repo, &issues).await?;
     let login = parts.github.login().await?;
 
@@ -145,6 +147,7 @@ pub(super) async fn gather(parts: &Parts, request: &NightRequest) -> Result<Gath
         .into_iter()
         .map(|entry| (entry.issue, entry))
         .collect();
+    let mut people = People::new(&parts.github, &request.repo);
     let mut second =
         SecondNight { parts, request, repository: &repository, login, history, base: None };
     let mut open_pulls = BTreeMap::new();
@@ -175,9 +178,14 @@ pub(super) async fn gather(parts: &Parts, request: &NightRequest) -> Result<Gath
         }
         for number in unseen {
             looked_at.insert(number);
-            let Some(issue) = issues.iter().find(|issue| issue.number == number) else { continue };
+            let Some(issue) = issues.iter_mut().find(|issue| issue.number == number) else {
+                continue;
+            };
             match second.look(issue, &open_pulls).await? {
-                Earlier::Nothing => {}
+                Earlier::Nothing => {
+                    let login = second.login.as_deref();
+                    vet::vet(parts, &mut people, &request.repo, login, issue).await?;
+                }
                 Earlier::OpenPull(pull) => {
                     let reason = format!("has open pull request #{}", pull.number);
                     skips.insert(number, Skip::new(ReasonCode::OpenPullRequest, reason));

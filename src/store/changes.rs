@@ -9,6 +9,7 @@ use super::memory::Note;
 use crate::domain::event::NewEvent;
 use crate::domain::ids::{AttemptId, CallId, IssueNumber, RunId};
 use crate::domain::plan::Plan;
+use crate::domain::switch::{self, SwitchRules};
 use crate::domain::run::{IssueResult, NightRequest, Run, RunStatus};
 
 /// The right to write for a run. Lost as soon as somebody else claims the run.
@@ -128,5 +129,10 @@ pub enum Change {
     Sign(Sign),
     /// For healing's memory.
     Note(Note),
+    /// Of a builder's work, for the switch.
+    Builder {
+        sign: switch::Sign,
+        rules: SwitchRules,
+    },
     Event(NewEvent),
 }

@@ -1,0 +1,121 @@
+//! Copilot as a builder: an issue is given to GitHub's coding agent, and its pull request is
+//! followed until it is done, has failed, or took too long.
+//!
+//! Owns the waiting and what is read off GitHub meanwhile. Never judges the work, never accepts it,
+//! and never decides who builds next.
+
+mod progress;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+
+pub use progress::{Progress, Seen};
+
+use crate::domain::ids::{IssueNumber, RepoName};
+use crate::github::{CopilotPull, GitHub, GitHubError};
+
+/// Polls in a row that GitHub may fail before Copilot counts as out of reach.
+const MOST_FAULTS: u32 = 5;
+
+/// The bounds of Copilot's work (`[copilot]`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopilotLimits {
+    /// Until its pull request has to be there.
+    pub start: Duration,
+    /// Until it has to be done.
+    pub work: Duration,
+    /// Between two looks.
+    pub poll: Duration,
+}
+
+/// What is followed.
+#[derive(Debug, Clone)]
+pub struct Errand<'a> {
+    pub repo: &'a RepoName,
+    pub issue: IssueNumber,
+    /// When the issue was given to it, or it was asked to repair.
+    pub asked_at: DateTime<Utc>,
+    /// Its pull request, once known.
+    pub pull: Option<IssueNumber>,
+    /// Only what its pull request tells from then on counts: a repair, by GitHub's clock.
+    pub since: Option<DateTime<Utc>>,
+    /// The head that was judged already: a repair has to move it.
+    pub judged: Option<String>,
+}
+
+/// How the waiting ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Followed {
+    /// It says it is done.
+    Ready(Box<CopilotPull>),
+    Failed(String),
+    Unavailable(String),
+    Cancelled,
+}
+
+/// Waits for Copilot. `found` is told of its pull request as soon as there is one.
+pub async fn follow<E>(
+    github: &GitHub,
+    errand: &Errand<'_>,
+    limits: CopilotLimits,
+    cancel: &CancellationToken,
+    mut found: impl AsyncFnMut(&CopilotPull) -> Result<(), E>,
+) -> Result<Followed, E> {
+    let mut faults = 0;
+    let mut known = errand.pull;
+    loop {
+        if cancel.is_cancelled() {
+            return Ok(Followed::Cancelled);
+        }
+        match look(github, errand).await {
+            Ok(seen) => {
+                faults = 0;
+                if let Some(pull) = &seen.pull
+                    && known != Some(pull.pull.number)
+                {
+                    known = Some(pull.pull.number);
+                    found(pull).await?;
+                }
+                match progress::judge(&seen, errand, limits, Utc::now()) {
+                    Progress::Waiting => {}
+                    Progress::Ready => {
+                        if let Some(pull) = seen.pull {
+                            return Ok(Followed::Ready(Box::new(pull)));
+                        }
+                    }
+                    Progress::Failed(why) => return Ok(Followed::Failed(why)),
+                    Progress::Unavailable(why) => return Ok(Followed::Unavailable(why)),
+                }
+            }
+            Err(error) if error.is_passing() && faults < MOST_FAULTS => {
+                faults += 1;
+                tracing::warn!(%error, "could not look at Copilot's work on {}", errand.issue);
+            }
+            Err(error) => return Ok(Followed::Unavailable(error.to_string())),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(limits.poll) => {}
+            () = cancel.cancelled() => return Ok(Followed::Cancelled),
+        }
+    }
+}
+
+/// The newest of its pull requests for the issue that is open, else the newest at all.
+async fn look(github: &GitHub, errand: &Errand<'_>) -> Result<Seen, GitHubError> {
+    let mut pulls = github.copilot_pulls(errand.repo, errand.issue).await?;
+    if let Some(number) = errand.pull {
+        pulls.retain(|it| it.pull.number == number);
+    } else {
+        // What it left behind before it was asked is over.
+        pulls.retain(|it| it.pull.open || it.pull.created_at >= errand.asked_at);
+    }
+    let at = pulls.iter().position(|it| it.pull.open).unwrap_or(0);
+    let pull = (!pulls.is_empty()).then(|| pulls.swap_remove(at));
+    let events = match &pull {
+        Some(pull) => github.agent_events(errand.repo, pull.pull.number).await?,
+        None => Vec::new(),
+    };
+    Ok(Seen { pull, events })
+}
