@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use clean::{clean_output, clean_text};
 pub use copilot::{CopilotLimits, Errand, Followed, follow};
-pub use switch::{SwitchError, Switchboard};
+pub use switch::{SwitchError, Switchboard, not_enabled};
 pub use waits::Waits;
 
 use crate::domain::ids::{AttemptId, CommitId, EscalationId, IssueNumber, RunId};

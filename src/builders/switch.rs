@@ -150,7 +150,8 @@ fn verdict(answers: &[(RepoName, Result<bool, GitHubError>)]) -> Option<(bool, S
 }
 
 /// GitHub does not name Copilot among those who can be assigned.
-pub(crate) fn not_enabled(repo: &RepoName) -> String {
+#[must_use]
+pub fn not_enabled(repo: &RepoName) -> String {
     format!("Copilot's coding agent cannot be assigned in {repo}: it is not enabled there, or not for the token's user")
 }
 

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use copilot::CopilotWork;
+
 use super::ids::{CommitId, EscalationId, IssueNumber, TreeId};
 use super::plan::ReasonCode;
 use super::tier::ModelTier;
@@ -49,6 +51,9 @@ pub struct State {
     pub admission: Option<Admission>,
     /// Set once it is decided; what is left is to report it.
     pub outcome: Option<Outcome>,
+    /// Copilot's part, where it was thought of.
+    #[serde(default)]
+    pub copilot: Option<CopilotWork>,
 }
 
 /// Leave to use a dearer tier, as asked of the ledger.
@@ -97,6 +102,8 @@ pub enum Phase {
     Gating,
     Pushing,
     OpeningPull,
+    /// Copilot's pull request passed; that is being said there.
+    Marking,
     Commenting,
     Ended,
 }
@@ -110,6 +117,7 @@ impl Phase {
             Self::Gating => "judging",
             Self::Pushing => "pushing the branch",
             Self::OpeningPull => "opening the pull request",
+            Self::Marking => "marking Copilot's pull request",
             Self::Commenting => "commenting on the issue",
             Self::Ended => "ended",
         }
@@ -124,6 +132,12 @@ pub enum Event {
         tier: ModelTier,
         summary: String,
     },
+    /// Copilot finished and the head of its pull request is kept.
+    CopilotBuilt {
+        summary: String,
+    },
+    /// Copilot's pull request was pushed to after it was judged.
+    HeadMoved,
     /// The builder gave up, or could not be had.
     BuildFailed {
         code: ReasonCode,
@@ -171,6 +185,8 @@ pub enum Effect {
     Judge,
     Push,
     OpenPull,
+    /// Say on Copilot's pull request that it passed.
+    Mark,
     Comment,
     End(Outcome),
 }
@@ -218,6 +234,7 @@ impl State {
             pull: None,
             admission: None,
             outcome: None,
+            copilot: None,
         }
     }
 
@@ -271,7 +288,11 @@ impl State {
 
     fn may_climb(&self, rules: Rules) -> bool {
         // Only upward: from a dearer tier there is nowhere to climb to.
-        rules.auto_heal && rules.escalation && !self.climbed && self.tier > CLIMB_TO
+        rules.auto_heal
+            && rules.escalation
+            && !self.climbed
+            && !self.by_copilot()
+            && self.tier > CLIMB_TO
     }
 
     fn climb(mut self, feedback: Option<String>) -> (Self, Effect) {
@@ -312,6 +333,11 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
             state.summary = summary;
             state.in_phase(Phase::Gating, Effect::Judge)
         }
+        Event::CopilotBuilt { summary } => {
+            state.finished_by = None;
+            state.summary = summary;
+            state.in_phase(Phase::Gating, Effect::Judge)
+        }
         Event::BuildFailed { code, message, stuck } => {
             if stuck && state.may_climb(rules) {
                 let feedback = state.feedback.clone();
@@ -333,7 +359,9 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
         Event::Passed { candidate, evidence } => {
             state.candidate = Some(candidate);
             state.evidence = Some(evidence);
-            if rules.publish {
+            if state.by_copilot() {
+                state.in_phase(Phase::Marking, Effect::Mark)
+            } else if rules.publish {
                 state.in_phase(Phase::Pushing, Effect::Push)
             } else {
                 state.decided(Outcome::Success, rules)
@@ -347,7 +375,7 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
             }
         }
         Event::Pushed => state.in_phase(Phase::OpeningPull, Effect::OpenPull),
-        Event::WorkLost => build_again(state, rules),
+        Event::WorkLost | Event::HeadMoved => build_again(state, rules),
         Event::JudgeAgain => {
             state.candidate = None;
             state.evidence = None;
@@ -382,6 +410,11 @@ fn build_again(mut state: State, rules: Rules) -> (State, Effect) {
 /// What to do after a crash, from the phase that was stored. Everything here looks before it acts.
 fn restarted(mut state: State, rules: Rules) -> (State, Effect) {
     match state.phase {
+        // Copilot goes on by itself, whatever becomes of us.
+        Phase::Building if state.by_copilot() => {
+            state.paused = false;
+            (state, Effect::Build)
+        }
         Phase::Building if state.paused => {
             state.paused = false;
             (state, Effect::Build)
@@ -390,10 +423,12 @@ fn restarted(mut state: State, rules: Rules) -> (State, Effect) {
         Phase::Gating => (state, Effect::Judge),
         Phase::Pushing => (state, Effect::Push),
         Phase::OpeningPull => (state, Effect::OpenPull),
+        Phase::Marking => (state, Effect::Mark),
         Phase::Commenting => (state, Effect::Comment),
         Phase::Ended => state.ended(),
     }
 }
 
+mod copilot;
 #[cfg(test)]
 mod tests;

@@ -158,6 +158,8 @@ pub enum ReasonCode {
     ProviderRefused,
     PublishFailed,
     BaseMoved,
+    CopilotFailed,
+    CopilotUnavailable,
     Internal,
 }
 
@@ -193,6 +195,8 @@ impl ReasonCode {
             | Self::ProviderRefused
             | Self::PublishFailed
             | Self::BaseMoved
+            | Self::CopilotFailed
+            | Self::CopilotUnavailable
             | Self::Internal => true,
         }
     }

@@ -1,5 +1,6 @@
 //! One round of building: a fresh workspace, leave for the tier, the builder, and what it left.
 
+use super::copilot;
 use super::issue::{Came, Worker, select};
 use super::learn;
 use super::night::EngineError;
@@ -22,6 +23,9 @@ pub(super) enum Built {
 }
 
 pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError> {
+    if let Some(built) = copilot::round(worker).await? {
+        return Ok(built);
+    }
     if let Some(lowered) = ensure_admitted(worker).await? {
         return Ok(lowered);
     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::build::{self, Built};
+use super::copilot_mark;
 use super::describe;
 use super::judge::{self, BaseJudge};
 use super::night::{Context, EngineError};
@@ -210,7 +211,8 @@ impl Worker<'_> {
     }
 
     pub fn branch(&self) -> String {
-        branch_for(self.issue.number)
+        let of_copilot = self.state.copilot().and_then(|work| work.branch.clone());
+        of_copilot.unwrap_or_else(|| branch_for(self.issue.number))
     }
 
     pub fn event(&self, kind: EventType, description: impl Into<String>) -> NewEvent {
@@ -257,6 +259,7 @@ impl Worker<'_> {
                 Effect::Judge => judge::candidate(self).await?,
                 Effect::Push => publish::push(self).await?,
                 Effect::OpenPull => publish::open_pull(self).await?,
+                Effect::Mark => copilot_mark::mark(self).await?,
                 Effect::Comment => publish::comment(self).await?,
                 Effect::End(outcome) => {
                     let outcome = outcome.clone();
@@ -290,7 +293,7 @@ impl Worker<'_> {
         let name = match self.state.phase {
             Phase::Building => return,
             Phase::Gating => "work.kept",
-            Phase::Pushing => "gate.stored",
+            Phase::Pushing | Phase::Marking => "gate.stored",
             Phase::OpeningPull => "push.observed",
             Phase::Commenting => "pull.observed",
             Phase::Ended => "comment.observed",
@@ -318,6 +321,7 @@ impl Worker<'_> {
     }
 
     fn refresh_row(&mut self) {
+        let branch = self.branch();
         let spent = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let row = &mut self.row;
         row.status = IssueStatus::Running;
@@ -335,7 +339,7 @@ impl Worker<'_> {
             row.pr_url = Some(pull.url.clone());
         }
         if matches!(self.state.phase, Phase::OpeningPull) || self.state.pull.is_some() {
-            row.branch = Some(branch_for(self.issue.number));
+            row.branch = Some(branch);
         }
     }
 

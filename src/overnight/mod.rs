@@ -4,6 +4,10 @@
 //! rooms below do.
 
 mod build;
+mod copilot;
+mod copilot_before;
+mod copilot_mark;
+mod copilot_texts;
 mod describe;
 mod desk;
 mod ending;

@@ -253,7 +253,9 @@ async fn make_plan(
         }
     };
     let eligible = gathered.plan.eligible().count();
-    if eligible > 0 && !request.dry_run && parts.live_tiers().is_empty() {
+    // With Copilot set up there is somebody to ask.
+    let nobody = parts.live_tiers().is_empty() && parts.settings.copilot.is_none();
+    if eligible > 0 && !request.dry_run && nobody {
         let error = "no model and no local builder is configured: set OPENAI_API_KEY, LOCAL_BUILDER_BASE_URL or LOCAL_BUILDER_COMMAND";
         ending::failed(parts, fence, request, error, false).await?;
         return Ok(None);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::copilot_before::{self, Before};
 use super::settings::Parts;
 use super::texts;
 use super::vet;
@@ -59,6 +60,9 @@ pub(super) struct OpenPull {
     pub number: u64,
     pub url: String,
     pub head: String,
+    /// `None` in what older versions stored: Foreman's own.
+    #[serde(default)]
+    pub branch: Option<String>,
 }
 
 /// The plan as the route and the command line show it.
@@ -285,6 +289,7 @@ impl SecondNight<'_> {
                     number: open.number.0,
                     url: open.html_url.clone(),
                     head: open.head_sha.clone(),
+                    branch: Some(branch),
                 }));
             }
             let reason = format!(
@@ -304,6 +309,14 @@ impl SecondNight<'_> {
             return self
                 .unless_retried(issue, format!("its pull request {} {how}", closed.number))
                 .await;
+        }
+        match copilot_before::look(self.parts, &self.request.repo, issue, self.login.as_deref())
+            .await?
+        {
+            Before::Nothing => {}
+            Before::Passed(pull) | Before::Waits(pull) => return Ok(Earlier::OpenPull(pull)),
+            Before::Over(why) if unchanged => return self.unless_retried(issue, why).await,
+            Before::Over(_) => {}
         }
         let refused = self.history.get(&issue.number).is_some_and(|past| {
             past.status == IssueStatus::Failed

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::issue::{Came, Worker};
 use super::night::EngineError;
 use super::texts;
+use super::{copilot_mark, copilot_texts};
 use crate::domain::attempt::{Candidate, Event, Outcome, PullRef};
 use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::CommitId;
@@ -24,7 +25,7 @@ const TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The stored proof, if it still holds: the evidence is this candidate's and its logs are there.
-async fn proof(worker: &Worker<'_>) -> Option<(GatesPassed, Candidate)> {
+pub(super) async fn proof(worker: &Worker<'_>) -> Option<(GatesPassed, Candidate)> {
     let candidate = worker.state.candidate.clone()?;
     let of = gate::Attempt {
         run: &worker.context.fence.run,
@@ -39,7 +40,7 @@ async fn proof(worker: &Worker<'_>) -> Option<(GatesPassed, Candidate)> {
     same.then_some((passed, candidate))
 }
 
-async fn note(
+pub(super) async fn note(
     worker: &Worker<'_>,
     kind: &str,
     state: EffectState,
@@ -102,7 +103,7 @@ pub(super) async fn push(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
 }
 
 /// While stopping, an effect that failed is left for the next start instead of ending the issue.
-fn failed_or_interrupted(worker: &Worker<'_>, message: String) -> Result<Came, EngineError> {
+pub(super) fn failed_or_interrupted(worker: &Worker<'_>, message: String) -> Result<Came, EngineError> {
     if worker.context.stop.is_cancelled() {
         return Ok(Came::Interrupted);
     }
@@ -155,7 +156,7 @@ async fn ours(worker: &Worker<'_>, branch: &str, tip: &CommitId) -> Result<bool,
 }
 
 /// Written by our token's login. Where GitHub does not say who that is, the marker alone decides.
-fn by_us(login: Option<&str>, author: Option<&str>) -> bool {
+pub(super) fn by_us(login: Option<&str>, author: Option<&str>) -> bool {
     login.is_none_or(|login| author.is_some_and(|author| login.eq_ignore_ascii_case(author)))
 }
 
@@ -269,16 +270,23 @@ async fn new_pull(worker: &Worker<'_>, passed: &GatesPassed) -> Result<NewPull, 
 /// The one comment on the issue, made once and updated in place. A comment that cannot be made
 /// changes nothing about the outcome: it is an event.
 pub(super) async fn comment(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
-    let cost = worker.cost().await?;
     let outcome = worker.state.outcome.clone().unwrap_or(Outcome::Success);
-    let body = texts::comment(
-        &worker.issue,
-        &worker.row,
-        worker.state.pull.as_ref(),
-        &outcome,
-        cost.usd,
-        &worker.context.parts.redactor,
-    );
+    copilot_mark::report(worker, &outcome).await?;
+    let cost = worker.cost().await?;
+    let redactor = &worker.context.parts.redactor;
+    let body = match worker.state.copilot() {
+        Some(work) => {
+            copilot_texts::comment(worker.number(), &worker.row, work, &outcome, redactor)
+        }
+        None => texts::comment(
+            &worker.issue,
+            &worker.row,
+            worker.state.pull.as_ref(),
+            &outcome,
+            cost.usd,
+            redactor,
+        ),
+    };
     note(worker, "comment", EffectState::Intent, json!({})).await?;
     worker.context.parts.failpoints.hit("comment.before");
     let mut pause = FIRST_PAUSE;

@@ -4,7 +4,7 @@ use super::describe;
 use super::judge::BaseJudge;
 use super::night::{Context, EngineError};
 use crate::domain::attempt::Stand;
-use crate::domain::ids::{CommitId, IssueNumber, branch_for};
+use crate::domain::ids::{CommitId, IssueNumber};
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::git::Mirror;
 use crate::sequencing::{self, Readiness};
@@ -74,8 +74,11 @@ async fn on_blocker(
     let mut tips: Vec<(IssueNumber, CommitId)> = Vec::new();
     for blocker in blockers {
         // A branch that people pushed to since is taken as it stands now.
-        let pushed = mirror.tip(&branch_for(*blocker)).await?;
-        let known = context.board().tip_of(*blocker);
+        let (branch, known) = {
+            let board = context.board();
+            (board.branch_of(*blocker), board.tip_of(*blocker))
+        };
+        let pushed = mirror.tip(&branch).await?;
         match pushed.or(known) {
             Some(tip) => tips.push((*blocker, tip)),
             None => {
@@ -91,7 +94,7 @@ async fn on_blocker(
         }
         if holds_all {
             let verdict = bases.verdict(tip).await?;
-            let base_branch = branch_for(*blocker);
+            let base_branch = context.board().branch_of(*blocker);
             if !verdict.green && !bases.may_be_red() {
                 let reason = describe::red_base(&base_branch, tip, &verdict);
                 return Ok(Choice::Skip(Skip::new(ReasonCode::BaseRed, reason)));

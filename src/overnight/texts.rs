@@ -72,7 +72,7 @@ pub(super) fn defuse(text: &str) -> String {
     }
 }
 
-fn clip(text: &str, limit: usize) -> String {
+pub(super) fn clip(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();
     }

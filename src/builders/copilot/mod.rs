@@ -48,6 +48,8 @@ pub struct Errand<'a> {
 /// How the waiting ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Followed {
+    /// There is a pull request that the errand did not name: note it, and go on following.
+    Found(Box<CopilotPull>),
     /// It says it is done.
     Ready(Box<CopilotPull>),
     Failed(String),
@@ -55,49 +57,46 @@ pub enum Followed {
     Cancelled,
 }
 
-/// Waits for Copilot. `found` is told of its pull request as soon as there is one.
-pub async fn follow<E>(
+/// Waits for Copilot.
+pub async fn follow(
     github: &GitHub,
     errand: &Errand<'_>,
     limits: CopilotLimits,
     cancel: &CancellationToken,
-    mut found: impl AsyncFnMut(&CopilotPull) -> Result<(), E>,
-) -> Result<Followed, E> {
+) -> Followed {
     let mut faults = 0;
-    let mut known = errand.pull;
     loop {
         if cancel.is_cancelled() {
-            return Ok(Followed::Cancelled);
+            return Followed::Cancelled;
         }
         match look(github, errand).await {
             Ok(seen) => {
                 faults = 0;
-                if let Some(pull) = &seen.pull
-                    && known != Some(pull.pull.number)
-                {
-                    known = Some(pull.pull.number);
-                    found(pull).await?;
-                }
                 match progress::judge(&seen, errand, limits, Utc::now()) {
-                    Progress::Waiting => {}
-                    Progress::Ready => {
+                    Progress::Failed(why) => return Followed::Failed(why),
+                    Progress::Unavailable(why) => return Followed::Unavailable(why),
+                    Progress::Waiting | Progress::Ready if errand.pull.is_none() => {
                         if let Some(pull) = seen.pull {
-                            return Ok(Followed::Ready(Box::new(pull)));
+                            return Followed::Found(Box::new(pull));
                         }
                     }
-                    Progress::Failed(why) => return Ok(Followed::Failed(why)),
-                    Progress::Unavailable(why) => return Ok(Followed::Unavailable(why)),
+                    Progress::Ready => {
+                        if let Some(pull) = seen.pull {
+                            return Followed::Ready(Box::new(pull));
+                        }
+                    }
+                    Progress::Waiting => {}
                 }
             }
             Err(error) if error.is_passing() && faults < MOST_FAULTS => {
                 faults += 1;
                 tracing::warn!(%error, "could not look at Copilot's work on {}", errand.issue);
             }
-            Err(error) => return Ok(Followed::Unavailable(error.to_string())),
+            Err(error) => return Followed::Unavailable(error.to_string()),
         }
         tokio::select! {
             () = tokio::time::sleep(limits.poll) => {}
-            () = cancel.cancelled() => return Ok(Followed::Cancelled),
+            () = cancel.cancelled() => return Followed::Cancelled,
         }
     }
 }
