@@ -152,7 +152,9 @@ fn verdict(answers: &[(RepoName, Result<bool, GitHubError>)]) -> Option<(bool, S
 /// GitHub does not name Copilot among those who can be assigned.
 #[must_use]
 pub fn not_enabled(repo: &RepoName) -> String {
-    format!("Copilot's coding agent cannot be assigned in {repo}: it is not enabled there, or not for the token's user")
+    format!(
+        "Copilot's coding agent cannot be assigned in {repo}: it is not enabled there, or not for the token's user"
+    )
 }
 
 fn described(state: &SwitchState, rules: SwitchRules) -> Value {

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::tables::{
-    Alerts, CopilotTable, DesktopTable, Escalation, GovernanceTable, Limits, Publish, Setup, TierOverride, Trust,
+    Alerts, CopilotTable, DesktopTable, Escalation, GovernanceTable, Limits, Publish, Setup,
+    TierOverride, Trust,
 };
 use crate::domain::tier::ModelTier;
 

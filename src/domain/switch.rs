@@ -181,7 +181,8 @@ pub fn step(
         }
         (Sign::Checked { ready: false, why }, Builder::Copilot) => {
             let failed_checks = state.failed_checks.saturating_add(1);
-            let reason = format!("{failed_checks} health checks in a row found Copilot away: {why}");
+            let reason =
+                format!("{failed_checks} health checks in a row found Copilot away: {why}");
             against(SwitchState { failed_checks, ..state }, failed_checks, reason, rules, now)
         }
         (Sign::Checked { ready: true, why: _ }, Builder::Desktop) => {

@@ -197,9 +197,10 @@ impl GitHub {
         for number in numbers.into_iter().rev() {
             let (pull, draft) = self.pull_with_draft(repo, IssueNumber(number)).await?;
             // From a fork its branch would be somebody else's.
-            let ours = pull.head_repo.as_ref().is_none_or(|name| {
-                name.parse().is_ok_and(|name: RepoName| name == *repo)
-            });
+            let ours = pull
+                .head_repo
+                .as_ref()
+                .is_none_or(|name| name.parse().is_ok_and(|name: RepoName| name == *repo));
             if ours {
                 pulls.push(CopilotPull { pull, draft });
             }

@@ -35,8 +35,7 @@ impl GitHub {
             last_edited_at: Option<DateTime<Utc>>,
         }
         let doing = format!("asking when {repo}{number} was last edited");
-        let variables =
-            json!({ "owner": repo.owner(), "name": repo.name(), "number": number.0 });
+        let variables = json!({ "owner": repo.owner(), "name": repo.name(), "number": number.0 });
         let found: Found = self.graphql(repo, QUERY, &variables, doing.clone()).await?;
         let issue = found.repository.and_then(|found| found.issue);
         issue.map(|issue| issue.last_edited_at).ok_or(GitHubError::NotFound { doing })

@@ -128,7 +128,10 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     /// Whom to trust, with the approval where one was needed.
-    async fn verdict(&mut self, issue: &RawIssue) -> Result<(Trust, Option<Approval>), GitHubError> {
+    async fn verdict(
+        &mut self,
+        issue: &RawIssue,
+    ) -> Result<(Trust, Option<Approval>), GitHubError> {
         match self.policy.authors {
             Authors::All => return Ok((Trust::Everyone, None)),
             Authors::Collaborators => {}

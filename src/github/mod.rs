@@ -7,8 +7,8 @@
 mod answer;
 mod client;
 mod comments;
-mod creating;
 mod copilot;
+mod creating;
 mod credential;
 mod edited;
 mod error;

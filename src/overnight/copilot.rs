@@ -186,10 +186,7 @@ async fn has_it(worker: &Worker<'_>) -> Result<bool, GitHubError> {
 }
 
 /// Copilot cannot be had: the desktop builder takes over where it may, else the issue fails.
-async fn unavailable(
-    worker: &mut Worker<'_>,
-    why: String,
-) -> Result<Option<Built>, EngineError> {
+async fn unavailable(worker: &mut Worker<'_>, why: String) -> Result<Option<Built>, EngineError> {
     if worker.context.stop.is_cancelled() {
         return Ok(Some(Built::Came(Came::Interrupted)));
     }
@@ -259,9 +256,7 @@ async fn comment_once(
         };
         match said.await {
             Ok(comment) => return Ok(Ok(comment.created_at.unwrap_or_else(Utc::now))),
-            Err(error)
-                if attempt < TRIES && (error.is_passing() || error.may_have_happened()) =>
-            {
+            Err(error) if attempt < TRIES && (error.is_passing() || error.may_have_happened()) => {
                 if worker.context.stop.is_cancelled() {
                     return Err(EngineError::Interrupted);
                 }
@@ -364,11 +359,7 @@ async fn take(worker: &mut Worker<'_>, found: CopilotPull) -> Result<Came, Engin
 }
 
 /// What stands on the base's tip is judged as it is, anything else merged with it.
-async fn keep(
-    worker: &mut Worker<'_>,
-    head: &CommitId,
-    fork: CommitId,
-) -> Result<(), EngineError> {
+async fn keep(worker: &mut Worker<'_>, head: &CommitId, fork: CommitId) -> Result<(), EngineError> {
     let name = State::work_ref(&worker.attempt, worker.state.round);
     worker.mirror.save_ref(&name, head.as_str()).await?;
     worker.state.stand.base = fork;

@@ -40,7 +40,8 @@ pub(super) async fn mark(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
     let (Some(pull), Some(head)) = (work.pull, work.head) else {
         return Ok(Came::Event(Event::WorkLost));
     };
-    note(worker, "mark", EffectState::Intent, json!({ "number": pull.number, "head": head })).await?;
+    note(worker, "mark", EffectState::Intent, json!({ "number": pull.number, "head": head }))
+        .await?;
     let mut pause = FIRST_PAUSE;
     for attempt in 1..=TRIES {
         match try_to_mark(worker, IssueNumber(pull.number), &head).await {
@@ -54,9 +55,7 @@ pub(super) async fn mark(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
                 let message = format!("#{} was closed or merged before it was judged", pull.number);
                 return Ok(Came::Event(Event::PublishFailed { message }));
             }
-            Err(error)
-                if attempt < TRIES && (error.is_passing() || error.may_have_happened()) =>
-            {
+            Err(error) if attempt < TRIES && (error.is_passing() || error.may_have_happened()) => {
                 if worker.context.stop.is_cancelled() {
                     return Ok(Came::Interrupted);
                 }

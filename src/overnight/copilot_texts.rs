@@ -51,11 +51,7 @@ pub(super) fn verdict_marker(head: &str, passed: bool) -> String {
 /// The verdict that a comment holds on this head.
 pub(super) fn verdict_in(body: &str, head: &str) -> Option<bool> {
     let says = |passed| body.contains(&verdict_marker(head, passed));
-    if says(true) {
-        Some(true)
-    } else {
-        says(false).then_some(false)
-    }
+    if says(true) { Some(true) } else { says(false).then_some(false) }
 }
 
 /// The evidence on Copilot's pull request.
@@ -99,7 +95,8 @@ pub(super) fn comment(
     let pull = work.pull.as_ref().map_or("Copilot's work", |pull| pull.url.as_str());
     match outcome {
         Outcome::Success => {
-            let _ = writeln!(body, "Copilot built {pull} for this issue, and it passed every check.\n");
+            let _ =
+                writeln!(body, "Copilot built {pull} for this issue, and it passed every check.\n");
         }
         Outcome::Failed { reason, .. } => {
             let reason = redactor.redact(&defuse(reason));

@@ -120,7 +120,10 @@ pub(super) fn transition(worker: &Worker<'_>, event: &Event) -> Vec<NewEvent> {
         Event::BranchTaken { reason } => vec![blocked(worker, format!("{number}: {reason}"))],
         Event::PullOpened(pull) if worker.state.by_copilot() => vec![
             worker
-                .event(EventType::CopilotMarked, format!("{number}: {} passed and says so", pull.url))
+                .event(
+                    EventType::CopilotMarked,
+                    format!("{number}: {} passed and says so", pull.url),
+                )
                 .with("prUrl", pull.url.as_str())
                 .with("number", pull.number),
         ],

@@ -103,7 +103,10 @@ pub(super) async fn push(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
 }
 
 /// While stopping, an effect that failed is left for the next start instead of ending the issue.
-pub(super) fn failed_or_interrupted(worker: &Worker<'_>, message: String) -> Result<Came, EngineError> {
+pub(super) fn failed_or_interrupted(
+    worker: &Worker<'_>,
+    message: String,
+) -> Result<Came, EngineError> {
     if worker.context.stop.is_cancelled() {
         return Ok(Came::Interrupted);
     }

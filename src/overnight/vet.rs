@@ -116,9 +116,9 @@ pub(super) async fn vet(
 
 /// What was not honoured, for the log.
 pub(super) fn events(run: &RunId, issues: &[Issue]) -> Vec<NewEvent> {
-    let void = issues.iter().flat_map(|issue| {
-        issue.vetting.void_labels.iter().map(|label| (issue.number, label))
-    });
+    let void = issues
+        .iter()
+        .flat_map(|issue| issue.vetting.void_labels.iter().map(|label| (issue.number, label)));
     let event = |(number, label): (IssueNumber, &VoidLabel)| {
         let text = format!("{number}: the label `{}` decides nothing: {}", label.name, label.why);
         NewEvent::new(EventType::LabelIgnored, text)

@@ -9,8 +9,8 @@ use super::memory::Note;
 use crate::domain::event::NewEvent;
 use crate::domain::ids::{AttemptId, CallId, IssueNumber, RunId};
 use crate::domain::plan::Plan;
-use crate::domain::switch::{self, SwitchRules};
 use crate::domain::run::{IssueResult, NightRequest, Run, RunStatus};
+use crate::domain::switch::{self, SwitchRules};
 
 /// The right to write for a run. Lost as soon as somebody else claims the run.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -35,7 +35,9 @@ pub(super) fn judge(
     let Some(CopilotPull { pull, draft }) = &seen.pull else {
         if late(limits.start) {
             let limit = said(limits.start);
-            return Progress::Unavailable(format!("the issue is Copilot's, and nothing came within {limit}"));
+            return Progress::Unavailable(format!(
+                "the issue is Copilot's, and nothing came within {limit}"
+            ));
         }
         return Progress::Waiting;
     };
@@ -144,7 +146,9 @@ mod tests {
     #[test]
     fn nothing_that_comes_is_unavailable_in_time() {
         assert_eq!(of(None, &[], 9), Progress::Waiting);
-        assert!(matches!(of(None, &[], 10), Progress::Unavailable(why) if why.contains("10 minutes")));
+        assert!(
+            matches!(of(None, &[], 10), Progress::Unavailable(why) if why.contains("10 minutes"))
+        );
     }
 
     #[test]
@@ -153,7 +157,10 @@ mod tests {
         assert_eq!(of(Some(pull(true)), &[(Started, 1), (Finished, 20)], 30), Progress::Ready);
         let again = [(Started, 1), (Finished, 20), (Started, 25)];
         assert_eq!(of(Some(pull(false)), &again, 30), Progress::Waiting);
-        assert!(matches!(of(Some(pull(true)), &[(Started, 1), (Failed, 2)], 3), Progress::Failed(_)));
+        assert!(matches!(
+            of(Some(pull(true)), &[(Started, 1), (Failed, 2)], 3),
+            Progress::Failed(_)
+        ));
         assert!(matches!(of(Some(pull(true)), &[(Started, 1)], 60), Progress::Failed(_)));
         // Done in the last minute is done.
         assert_eq!(of(Some(pull(true)), &[(Finished, 59)], 61), Progress::Ready);
@@ -171,7 +178,9 @@ mod tests {
         closed.pull.open = false;
         assert!(matches!(of(Some(closed.clone()), &[(Finished, 1)], 2), Progress::Failed(_)));
         closed.pull.merged = true;
-        assert!(matches!(of(Some(closed), &[(Finished, 1)], 2), Progress::Failed(why) if why.contains("merged")));
+        assert!(
+            matches!(of(Some(closed), &[(Finished, 1)], 2), Progress::Failed(why) if why.contains("merged"))
+        );
     }
 
     #[test]

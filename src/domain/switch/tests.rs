@@ -30,7 +30,10 @@ fn walk(rules: SwitchRules, signs: &[(i64, Sign)]) -> (SwitchState, Vec<Builder>
     let mut seen = Vec::new();
     for (minute, sign) in signs {
         let (next, switched) = step(state, sign.clone(), rules, at(*minute)).expect("allowed");
-        assert_eq!(switched.is_some(), seen.last().copied().unwrap_or(Builder::Copilot) != next.active);
+        assert_eq!(
+            switched.is_some(),
+            seen.last().copied().unwrap_or(Builder::Copilot) != next.active
+        );
         seen.push(next.active);
         state = next;
     }
@@ -45,8 +48,10 @@ fn three_failures_in_a_row_switch_and_a_success_between_them_does_not() {
     assert_eq!(seen, [Copilot, Copilot, Desktop]);
     assert_eq!(state.since, at(3));
     assert!(state.reason.contains("3 times in a row") && state.reason.contains("no pull request"));
-    let (_, seen) =
-        walk(RULES, &[(1, failed()), (2, failed()), (3, Sign::Worked), (4, failed()), (5, failed())]);
+    let (_, seen) = walk(
+        RULES,
+        &[(1, failed()), (2, failed()), (3, Sign::Worked), (4, failed()), (5, failed())],
+    );
     assert_eq!(seen.last(), Some(&Copilot));
 }
 
@@ -62,7 +67,8 @@ fn failed_checks_switch_as_failures_do_and_each_is_counted_by_itself() {
     assert_eq!(seen, [Copilot, Copilot, Desktop]);
     let mixed = [(1, checked(false)), (2, failed()), (3, checked(false)), (4, failed())];
     assert_eq!(walk(RULES, &mixed).1.last(), Some(&Copilot));
-    let healed = [(1, checked(false)), (2, checked(false)), (3, checked(true)), (4, checked(false))];
+    let healed =
+        [(1, checked(false)), (2, checked(false)), (3, checked(true)), (4, checked(false))];
     assert_eq!(walk(RULES, &healed).1.last(), Some(&Copilot));
 }
 
@@ -72,13 +78,25 @@ fn it_returns_after_enough_healthy_checks_and_the_minimum_time() {
     // Enough checks, too early; then one more in time.
     let (_, seen) = walk(
         RULES,
-        &[away.clone(), (5, checked(true)), (10, checked(true)), (29, checked(true)), (30, checked(true))],
+        &[
+            away.clone(),
+            (5, checked(true)),
+            (10, checked(true)),
+            (29, checked(true)),
+            (30, checked(true)),
+        ],
     );
     assert_eq!(seen, [Desktop, Desktop, Desktop, Desktop, Copilot]);
     // In time, but the checks were not in a row.
     let (_, seen) = walk(
         RULES,
-        &[away, (40, checked(true)), (50, checked(false)), (60, checked(true)), (70, checked(true))],
+        &[
+            away,
+            (40, checked(true)),
+            (50, checked(false)),
+            (60, checked(true)),
+            (70, checked(true)),
+        ],
     );
     assert_eq!(seen, [Desktop, Desktop, Desktop, Desktop, Copilot]);
 }
