@@ -58,6 +58,9 @@ pub enum Command {
         /// Look also at what we may do with this repository
         #[arg(value_name = "OWNER/REPO")]
         repo: Option<RepoName>,
+        /// Ask each live tier for a few words, under the ceilings, and print what it cost
+        #[arg(long)]
+        live: bool,
     },
     /// Show who builds, or put the switch: copilot or desktop
     Builder {
@@ -107,6 +110,8 @@ pub enum EscalationCommand {
         #[command(subcommand)]
         command: Option<ApprovalsCommand>,
     },
+    /// What failed before, by kind of issue and tier, and how often what came after put it right
+    Healing,
     /// The report of a day, a week or a month
     Report {
         /// daily, weekly or monthly
