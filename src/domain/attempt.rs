@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use again::{build_again, restarted};
 pub use copilot::CopilotWork;
+pub use parts::{Admission, Candidate, PullRef, Stand};
 
-use super::ids::{CommitId, EscalationId, IssueNumber, TreeId};
 use super::plan::ReasonCode;
 use super::tier::ModelTier;
 
@@ -80,43 +81,6 @@ pub enum Left {
     HalfDone(String),
     /// What somebody left who went in circles: kept for people, not to be built on.
     Circles,
-}
-
-/// Leave to use a dearer tier, as asked of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admission {
-    pub id: EscalationId,
-    pub reason: String,
-    pub tag: String,
-    /// Counts against the quota.
-    pub counted: bool,
-}
-
-/// What the work stands on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stand {
-    /// The branch the pull request will be based on.
-    pub base_branch: String,
-    /// The blocker whose branch that is, where the work stacks.
-    pub on: Option<IssueNumber>,
-    /// The commit the current workspace was made from.
-    pub base: CommitId,
-}
-
-/// What the gate judges and what will be pushed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Candidate {
-    /// The tip of the base that the tree was merged with.
-    pub base: CommitId,
-    pub commit: CommitId,
-    pub tree: TreeId,
-}
-
-/// A pull request as we refer to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PullRef {
-    pub number: u64,
-    pub url: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -428,38 +392,8 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
     }
 }
 
-/// The round begins again, a bounded number of times.
-fn build_again(mut state: State, rules: Rules) -> (State, Effect) {
-    state.restarts += 1;
-    if state.restarts > MAX_RESTARTS {
-        let reason = format!("building this issue was cut off {} times", state.restarts);
-        return state.failed(rules, ReasonCode::Internal, reason);
-    }
-    state.in_phase(Phase::Building, Effect::Build)
-}
-
-/// What to do after a crash, from the phase that was stored. Everything here looks before it acts.
-fn restarted(mut state: State, rules: Rules) -> (State, Effect) {
-    match state.phase {
-        // Copilot goes on by itself, whatever becomes of us.
-        Phase::Building if state.by_copilot() => {
-            state.paused = false;
-            (state, Effect::Build)
-        }
-        Phase::Building if state.paused => {
-            state.paused = false;
-            (state, Effect::Build)
-        }
-        Phase::Building => build_again(state, rules),
-        Phase::Gating => (state, Effect::Judge),
-        Phase::Pushing => (state, Effect::Push),
-        Phase::OpeningPull => (state, Effect::OpenPull),
-        Phase::Marking => (state, Effect::Mark),
-        Phase::Commenting => (state, Effect::Comment),
-        Phase::Ended => state.ended(),
-    }
-}
-
+mod again;
 mod copilot;
+mod parts;
 #[cfg(test)]
 mod tests;

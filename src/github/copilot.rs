@@ -195,17 +195,24 @@ impl GitHub {
         numbers.dedup();
         let mut pulls = Vec::with_capacity(numbers.len());
         for number in numbers.into_iter().rev() {
-            let (pull, draft) = self.pull_with_draft(repo, IssueNumber(number)).await?;
+            let found = self.copilot_pull(repo, IssueNumber(number)).await?;
             // From a fork its branch would be somebody else's.
-            let ours = pull
-                .head_repo
-                .as_ref()
-                .is_none_or(|name| name.parse().is_ok_and(|name: RepoName| name == *repo));
-            if ours {
-                pulls.push(CopilotPull { pull, draft });
+            let home = found.pull.head_repo.as_ref();
+            if home.is_none_or(|name| name.parse().is_ok_and(|name: RepoName| name == *repo)) {
+                pulls.push(found);
             }
         }
         Ok(pulls)
+    }
+
+    /// One of its pull requests.
+    pub async fn copilot_pull(
+        &self,
+        repo: &RepoName,
+        number: IssueNumber,
+    ) -> Result<CopilotPull, GitHubError> {
+        let (pull, draft) = self.pull_with_draft(repo, number).await?;
+        Ok(CopilotPull { pull, draft })
     }
 
     /// What a pull request tells of the agent's sessions, oldest first.

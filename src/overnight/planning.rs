@@ -1,7 +1,7 @@
 //! From GitHub to a plan: intake, what is decided before ordering, and the order itself.
 //!
 //! Used by a night and by the plan route alike, so that both say the same. Changes nothing outside
-//! the data folder.
+//! the data folder. Long because what earlier nights left is decided here too.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -101,20 +101,20 @@ pub async fn follow(
     }
 }
 
-/// The newest of its pull requests for the issue that is open, else the newest at all.
+/// Its pull request as the errand names it; without a name, the newest for the issue that is open,
+/// else the newest at all.
 async fn look(github: &GitHub, errand: &Errand<'_>) -> Result<Seen, GitHubError> {
-    let mut pulls = github.copilot_pulls(errand.repo, errand.issue).await?;
+    let repo = errand.repo;
     if let Some(number) = errand.pull {
-        pulls.retain(|it| it.pull.number == number);
-    } else {
-        // What it left behind before it was asked is over.
-        pulls.retain(|it| it.pull.open || it.pull.created_at >= errand.asked_at);
+        // The events first: a head is read that is at least as new as what they tell of.
+        let events = github.agent_events(repo, number).await?;
+        let pull = github.copilot_pull(repo, number).await?;
+        return Ok(Seen { pull: Some(pull), events });
     }
+    let mut pulls = github.copilot_pulls(repo, errand.issue).await?;
+    // What it left behind before it was asked is over.
+    pulls.retain(|it| it.pull.open || it.pull.created_at >= errand.asked_at);
     let at = pulls.iter().position(|it| it.pull.open).unwrap_or(0);
     let pull = (!pulls.is_empty()).then(|| pulls.swap_remove(at));
-    let events = match &pull {
-        Some(pull) => github.agent_events(errand.repo, pull.pull.number).await?,
-        None => Vec::new(),
-    };
-    Ok(Seen { pull, events })
+    Ok(Seen { pull, events: Vec::new() })
 }

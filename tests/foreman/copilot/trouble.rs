@@ -112,7 +112,7 @@ async fn a_lost_reply_assigns_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_night_goes_on_with_the_same_pull_request() {
-    for place in ["issue.started", "gate.before", "gate.stored", "comment.before"] {
+    for place in ["gate.before", "comment.before"] {
         let town = town(vec![issue("Write the guide")], false).await;
         town.github.enable_copilot(|task: &CopilotTask| solved(task.issue));
         let mut server = town.serve_dying_at(place).await;
