@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use foreman::demo::github::{IssueSeed, PullView};
 use foreman::demo::model::{Reply, ScriptInput, ScriptedCall};
 use serde_json::{Value, json};
 
-use crate::support::{Town, repo, run_command, script, write_file};
+use crate::support::{Server, Town, repo, run_command, script, write_file};
+
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// One issue: what its title says, what its text orders, and what the builder is to say at its end.
 struct Order {
@@ -285,6 +288,22 @@ fn obeys(input: &ScriptInput, obeyed: &AtomicUsize) -> Reply {
     }
 }
 
+/// The night's end, waited for longer than other stories do: forty issues are many.
+async fn ended(server: &Server, id: &str) -> Value {
+    let begun = Instant::now();
+    loop {
+        let path = format!("/api/foreman/overnight/runs/{id}");
+        if let Ok(events) = server.request("GET", &format!("{path}/events")).send().await {
+            events.text().await.ok();
+        }
+        let run = server.get(&path).await.json["run"].clone();
+        if !["queued", "running"].contains(&run["status"].as_str().unwrap_or_default()) {
+            return run;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the night does not end:\n{}", server.log());
+    }
+}
+
 struct Outside(PathBuf);
 
 impl Outside {
@@ -382,7 +401,10 @@ async fn a_model_that_obeys_forty_orders_does_nothing_forbidden() {
     }
     let before = town.github.branches(&repo());
     let server = town.serve().await;
-    let run = server.night(&json!({"enableAutoHeal": false, "lanes": 2})).await;
+    let mut night = crate::support::body();
+    night["config"] = json!({"enableAutoHeal": false, "lanes": 2});
+    let id = server.begin(&night).await;
+    let run = ended(&server, &id).await;
 
     // It ran, obeyed, and every issue has an end.
     let calls: usize = orders.iter().map(|order| order.calls.len()).sum();

@@ -1,3 +1,5 @@
+//! The switch, sign by sign.
+
 use super::*;
 
 const RULES: SwitchRules = SwitchRules {

@@ -138,10 +138,9 @@ async fn a_refusal_goes_back_to_copilot_once_and_then_the_issue_fails() {
     let run = server.night(&json!(null)).await;
     assert_eq!(row(&run, 1)["status"], "success", "{run:#}");
     let failed = row(&run, 2);
-    // The second try left the head as it was: that is no repair.
     assert_eq!(
         (&failed["status"], &failed["reasonCode"]),
-        (&json!("failed"), &json!("copilot_failed"))
+        (&json!("failed"), &json!("gate_refused"))
     );
     assert!(failed["prUrl"].is_null(), "{failed:#}");
     let (good, bad) = (pulls(&town).remove(0), pulls(&town).remove(1));
