@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// For `foreman doctor`, which looks at each part by itself.
 pub use wiring::{ceilings, credential, places, sandbox_mode, tiers};
 
-use crate::builders::{Builders, Healing};
+use crate::builders::{Builders, Healing, Switchboard};
 use crate::config::{Config, Database};
 use crate::domain::redact::Redactor;
 use crate::failpoint::{self, Failpoints};
@@ -131,6 +131,7 @@ impl App {
             git,
             gate,
             builders,
+            switchboard: Switchboard::new(store.clone(), wiring::switch_rules(&config)),
             tiers,
             sandbox,
             redactor,
@@ -166,6 +167,11 @@ impl App {
         });
 
         let watching = CancellationToken::new();
+        let checking = config_checks(&self.config).then(|| {
+            let (switchboard, github) = (self.overnight.switchboard(), self.overnight.github());
+            let (every, stop) = (self.config.desktop.interval, watching.clone());
+            tokio::spawn(async move { switchboard.keep_checking(github, every, stop).await })
+        });
         let watcher = tokio::spawn({
             let (governance, watching) = (self.governance.clone(), watching.clone());
             async move { governance.run(watching).await }
@@ -192,6 +198,9 @@ impl App {
         self.overnight.shutdown(self.work_bound()).await;
         reconciler.abort();
         watching.cancel();
+        if let Some(checking) = checking {
+            drop(checking.await);
+        }
         // Connections that will not end, and an alert that nobody takes, are not waited for.
         let both = async { tokio::join!(&mut served, watcher) };
         if tokio::time::timeout(self.closing_reserve() / 3, both).await.is_err() {
@@ -253,6 +262,26 @@ pub async fn open_for_reading(config: &Config) -> Result<Store, AppError> {
     let redactor = Arc::new(Redactor::new(config.secrets()));
     let options = OpenOptions { url, redactor, clock: StoreClock::System, read_only: true };
     Ok(Store::open(options).await?)
+}
+
+/// Whether Copilot's health decides anything.
+fn config_checks(config: &Config) -> bool {
+    config.copilot.enabled && config.desktop.enabled
+}
+
+/// The switch between the builders, only read.
+pub async fn read_switchboard(config: &Config) -> Result<Switchboard, AppError> {
+    Ok(Switchboard::new(open_for_reading(config).await?, wiring::switch_rules(config)))
+}
+
+/// The switch by itself, for a command that puts it while no server runs.
+pub async fn open_switchboard(config: &Config) -> Result<(DataLock, Switchboard), AppError> {
+    let lock = DataLock::take(&config.data_dir)?;
+    let url = wiring::database(config)?;
+    let redactor = Arc::new(Redactor::new(config.secrets()));
+    let options = OpenOptions { url, redactor, clock: StoreClock::System, read_only: false };
+    let store = Store::open(options).await?;
+    Ok((lock, Switchboard::new(store, wiring::switch_rules(config))))
 }
 
 /// The escalation desk over a store that is only read.

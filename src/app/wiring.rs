@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use secrecy::ExposeSecret;
 
 use super::AppError;
-use crate::builders::WorkLimits;
+use crate::builders::{CopilotLimits, WorkLimits};
 use crate::config::{self, Authors, Config, Database, GitHubCredential, Review, Rule, SandboxMode};
 use crate::domain::money::Usd;
 use crate::domain::run::Run;
+use crate::domain::switch::SwitchRules;
 use crate::domain::tier::ModelTier;
 use crate::escalation::{EscalationReason, QuotaLimits, RailsPolicy, SelectionPolicy};
 use crate::git::Author;
@@ -18,7 +19,7 @@ use crate::governance;
 use crate::governance::alerts::{AlertForm, AlertRules};
 use crate::governance::delivery::{Email, MailTls, Webhook};
 use crate::models::{self, TierTable, tier_table};
-use crate::overnight::{Parts, Settings, report};
+use crate::overnight::{CopilotSettings, Parts, Settings, report};
 use crate::sandbox::Mode;
 use crate::store::{Ceilings, DatabaseUrl, StoreError};
 
@@ -141,6 +142,30 @@ pub(super) fn governance(config: &Config) -> governance::Settings {
     }
 }
 
+/// Who may build, and when that changes.
+pub(super) fn switch_rules(config: &Config) -> SwitchRules {
+    let desktop = &config.desktop;
+    SwitchRules {
+        copilot: config.copilot.enabled,
+        desktop: desktop.enabled,
+        after_failures: desktop.switch_after_failures,
+        return_after: desktop.return_after_healthy,
+        at_least: TimeDelta::from_std(desktop.return_after).unwrap_or_default(),
+    }
+}
+
+/// `None`: Copilot is not set up.
+pub(super) fn copilot(config: &Config) -> Option<CopilotSettings> {
+    let table = Some(&config.copilot).filter(|table| table.enabled)?;
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    let limits = CopilotLimits {
+        start: seconds(table.start_seconds),
+        work: seconds(table.work_seconds),
+        poll: seconds(table.poll_seconds),
+    };
+    Some(CopilotSettings { limits, label: table.label.clone() })
+}
+
 /// Where alerts go besides the log.
 pub fn places(config: &Config) -> (Vec<(String, Webhook)>, Option<Email>) {
     let hooks = config.alerts.hooks.iter().map(|hook| (hook.name.clone(), webhook(hook)));
@@ -200,6 +225,7 @@ pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
         selection: selection_policy(config),
         rails: rails_policy(config),
         local_command: config.models.local_command.is_some(),
+        copilot: copilot(config),
         data_dir: config.data_dir.clone(),
         renew_every: RENEW_EVERY,
     }

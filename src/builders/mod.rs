@@ -6,7 +6,9 @@
 
 mod agent;
 mod clean;
+mod copilot;
 mod local_command;
+mod switch;
 mod waits;
 
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use clean::{clean_output, clean_text};
+pub use copilot::{CopilotLimits, Errand, Followed, follow};
+pub use switch::{SwitchError, Switchboard, not_enabled};
 pub use waits::Waits;
 
 use crate::domain::ids::{AttemptId, CommitId, EscalationId, IssueNumber, RunId};

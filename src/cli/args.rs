@@ -10,6 +10,7 @@ use super::init::InitArgs;
 use crate::domain::ids::{IssueNumber, RepoName, RunId};
 use crate::domain::money::Usd;
 use crate::domain::plan::Complexity;
+use crate::domain::switch::Builder;
 use crate::escalation::Period;
 
 /// The heading in the help of what every command takes.
@@ -63,6 +64,15 @@ pub enum Command {
         /// Ask each live tier for a few words, under the ceilings, and print what it cost
         #[arg(long)]
         live: bool,
+    },
+    /// Show who builds, or put the switch: copilot or desktop
+    Builder {
+        /// Where to put it; a switch to desktop holds until it is put back
+        #[arg(value_name = "BUILDER", value_parser = builder)]
+        to: Option<Builder>,
+        /// Why, for the log
+        #[arg(long, value_name = "TEXT", requires = "to")]
+        reason: Option<String>,
     },
     /// Model tiers, quota, money and the safety rails
     Escalation {
@@ -227,6 +237,10 @@ fn complexity(text: &str) -> Result<Complexity, String> {
         "high" => Ok(Complexity::High),
         _ => Err("it takes low, medium or high".to_owned()),
     }
+}
+
+fn builder(text: &str) -> Result<Builder, String> {
+    text.parse()
 }
 
 fn period(text: &str) -> Result<Period, String> {

@@ -113,6 +113,7 @@ async fn examine(config: &Config, repo: Option<&RepoName>, findings: &mut Findin
         }
     }
     tiers(config, findings);
+    builder(config, findings).await;
     ceilings(config, findings);
     github(config, repo, findings).await;
 }
@@ -255,6 +256,30 @@ fn tiers(config: &Config, findings: &mut Findings) {
     }
     if !usable {
         findings.fail("tiers", "no tier can be asked", "set OPENAI_API_KEY, or LOCAL_BUILDER_COMMAND, or LOCAL_BUILDER_BASE_URL and LOCAL_BUILDER_MODEL");
+    }
+}
+
+/// Who builds. Without a database nothing was ever switched.
+async fn builder(config: &Config, findings: &mut Findings) {
+    const WHAT: &str = "builder";
+    let said = match app::read_switchboard(config).await {
+        Ok(switchboard) => switchboard.describe().await,
+        Err(AppError::Store(StoreError::NoDatabase(_) | StoreError::OlderSchema { .. })) => {
+            let word = if config.copilot.enabled { "copilot" } else { "desktop" };
+            return findings.ok(WHAT, format!("{word}, from the configuration"));
+        }
+        Err(error) => return findings.warn(WHAT, error.to_string(), ""),
+    };
+    match said {
+        Ok(said) if said["copilotEnabled"] == true && said["active"] == "desktop" => {
+            let advice = match said["returnNotBefore"].as_str() {
+                Some(at) => format!("Copilot is back after healthy checks, not before {at}"),
+                None => "`foreman builder copilot` puts it back".to_owned(),
+            };
+            findings.warn(WHAT, super::builder::line(&said), advice);
+        }
+        Ok(said) => findings.ok(WHAT, super::builder::line(&said)),
+        Err(error) => findings.warn(WHAT, error.to_string(), ""),
     }
 }
 

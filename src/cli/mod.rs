@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "printing is what a command line does")]
 
 mod args;
+mod builder;
 mod cancel;
 mod client;
 mod demo;
@@ -105,6 +106,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Status { repo } => status::status(&load(&lookup, "warn")?, repo, json).await,
         Command::Cancel { run } => cancel::cancel(load(&lookup, QUIET)?, &run, json).await,
         Command::Init(args) => init::init(&lookup, args, json).await,
+        Command::Builder { to, reason } => {
+            builder::builder(load(&lookup, QUIET)?, to, reason.as_deref(), json).await
+        }
         Command::Doctor { repo, live } => doctor::doctor(&lookup, repo, live, json).await,
         Command::Escalation { command } => {
             escalation::escalation(load(&lookup, "warn")?, command, json).await

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use super::error::ConfigError;
 use super::notices::{Alerts, GovernanceTable};
 use super::tables::{
-    DesktopTable, Escalation, Limits, Publish, ServerTable, Setup, TierOverride, Trust,
+    CopilotTable, DesktopTable, Escalation, Limits, Publish, ServerTable, Setup, TierOverride,
+    Trust,
 };
 use crate::domain::tier::ModelTier;
 
@@ -23,6 +24,7 @@ pub struct File {
     pub limits: Limits,
     pub trust: Trust,
     pub desktop: DesktopTable,
+    pub copilot: CopilotTable,
     pub setup: Setup,
     pub alerts: Alerts,
     pub governance: GovernanceTable,
@@ -62,6 +64,9 @@ impl File {
             ("desktop.interval_minutes", desktop.interval_minutes, 10_080),
             ("desktop.switch_after_failures", desktop.switch_after_failures, 1_000),
             ("desktop.return_after_healthy", desktop.return_after_healthy, 1_000),
+            ("copilot.start_seconds", self.copilot.start_seconds, 86_400),
+            ("copilot.work_seconds", self.copilot.work_seconds, 86_400),
+            ("copilot.poll_seconds", self.copilot.poll_seconds, 3_600),
             ("alerts.dedupe_minutes", self.alerts.dedupe_minutes, 1_440),
             ("governance.checkpoint_minutes", self.governance.checkpoint_minutes, 10_080),
             ("governance.retention_days", self.governance.retention_days.unwrap_or(1), 36_500),
@@ -82,9 +87,17 @@ impl File {
                 "at least one tier, each once, in the order gpt-5.1, gpt-4-turbo, gpt-4, local-builder: a failed call goes down",
             );
         }
-        let label = &self.trust.approval_label;
-        if label.trim().is_empty() || label.len() > 50 {
-            return refuse("trust.approval_label", label, "a label of 1 to 50 characters");
+        if desktop.return_after_minutes > 10_080 {
+            let got = desktop.return_after_minutes;
+            return refuse("desktop.return_after_minutes", &got, "a number from 0 to 10080");
+        }
+        for (key, label) in [
+            ("trust.approval_label", &self.trust.approval_label),
+            ("copilot.label", &self.copilot.label),
+        ] {
+            if label.trim().is_empty() || label.len() > 50 {
+                return refuse(key, label, "a label of 1 to 50 characters");
+            }
         }
         for (key, text) in [
             ("git.author_name", &self.git.author_name),

@@ -30,7 +30,8 @@ pub use notices::{
 };
 pub use parse::is_loopback;
 pub use tables::{
-    Authors, Escalation, Limits, LocalRepository, Publish, Review, Rule, Setup, TierOverride, Trust,
+    Authors, CopilotTable, Escalation, Limits, LocalRepository, Publish, Review, Rule, Setup,
+    TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
 
@@ -51,6 +52,7 @@ pub struct Config {
     pub limits: Limits,
     pub trust: Trust,
     pub desktop: Desktop,
+    pub copilot: CopilotTable,
     /// `FOREMAN_SANDBOX`.
     pub sandbox: SandboxMode,
     /// `FOREMAN_SHUTDOWN_SECONDS`, default 25 s.
@@ -133,6 +135,7 @@ pub struct Desktop {
     pub interval: Duration,
     pub switch_after_failures: u32,
     pub return_after_healthy: u32,
+    pub return_after: Duration,
     /// The two variables' clones first, then the file's; paths are absolute.
     pub repositories: Vec<LocalRepository>,
 }
@@ -193,6 +196,7 @@ impl Config {
             limits: file.limits,
             trust: file.trust,
             desktop: parse::desktop(&env, file.desktop)?,
+            copilot: file.copilot,
             sandbox: env
                 .parsed(
                     "FOREMAN_SANDBOX",

@@ -204,6 +204,8 @@ pub struct DesktopTable {
     pub switch_after_failures: u32,
     /// Healthy checks until it is switched back. Default 3.
     pub return_after_healthy: u32,
+    /// Minutes that it is not switched back before. Default 60.
+    pub return_after_minutes: u32,
     pub repositories: Vec<LocalRepository>,
 }
 
@@ -214,7 +216,36 @@ impl Default for DesktopTable {
             interval_minutes: 30,
             switch_after_failures: 3,
             return_after_healthy: 3,
+            return_after_minutes: 60,
             repositories: Vec::new(),
+        }
+    }
+}
+
+/// `[copilot]`: GitHub's coding agent as the builder.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CopilotTable {
+    /// Whether issues are given to Copilot. Default false.
+    pub enabled: bool,
+    /// Seconds until its pull request has to be there. Default 600.
+    pub start_seconds: u32,
+    /// Seconds until it has to be done. Default 3,600.
+    pub work_seconds: u32,
+    /// Seconds between two looks. Default 30.
+    pub poll_seconds: u32,
+    /// The label on its pull requests that passed. Default `foreman:passed`.
+    pub label: String,
+}
+
+impl Default for CopilotTable {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            start_seconds: 600,
+            work_seconds: 3_600,
+            poll_seconds: 30,
+            label: "foreman:passed".to_owned(),
         }
     }
 }

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use again::{build_again, restarted};
+pub use copilot::CopilotWork;
 pub use parts::{Admission, Candidate, Grounds, Left, PullRef, Stand};
 
 use super::ids::CommitId;
@@ -60,6 +62,9 @@ pub struct State {
     pub admission: Option<Admission>,
     /// Set once it is decided; what is left is to report it.
     pub outcome: Option<Outcome>,
+    /// Copilot's part, where it was thought of.
+    #[serde(default)]
+    pub copilot: Option<CopilotWork>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +76,8 @@ pub enum Phase {
     Gating,
     Pushing,
     OpeningPull,
+    /// Copilot's pull request passed; that is being said there.
+    Marking,
     Commenting,
     Ended,
 }
@@ -84,6 +91,7 @@ impl Phase {
             Self::Gating => "judging",
             Self::Pushing => "pushing the branch",
             Self::OpeningPull => "opening the pull request",
+            Self::Marking => "marking Copilot's pull request",
             Self::Commenting => "commenting on the issue",
             Self::Ended => "ended",
         }
@@ -98,6 +106,12 @@ pub enum Event {
         tier: ModelTier,
         summary: String,
     },
+    /// Copilot finished and the head of its pull request is kept.
+    CopilotBuilt {
+        summary: String,
+    },
+    /// Copilot's pull request was pushed to after it was judged.
+    HeadMoved,
     /// The builder gave up, or could not be had.
     BuildFailed {
         code: ReasonCode,
@@ -145,6 +159,8 @@ pub enum Effect {
     Judge,
     Push,
     OpenPull,
+    /// Say on Copilot's pull request that it passed.
+    Mark,
     Comment,
     End(Outcome),
 }
@@ -195,6 +211,7 @@ impl State {
             climbed_for: None,
             admission: None,
             outcome: None,
+            copilot: None,
         }
     }
 
@@ -261,7 +278,11 @@ impl State {
 
     fn may_climb(&self, rules: Rules) -> bool {
         // Only upward: from a dearer tier there is nowhere to climb to.
-        rules.auto_heal && rules.escalation && !self.climbed && self.tier > CLIMB_TO
+        rules.auto_heal
+            && rules.escalation
+            && !self.climbed
+            && !self.by_copilot()
+            && self.tier > CLIMB_TO
     }
 
     fn climb(mut self, feedback: Option<String>, why: Grounds) -> (Self, Effect) {
@@ -305,6 +326,11 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
             state.left = Left::Judged;
             state.in_phase(Phase::Gating, Effect::Judge)
         }
+        Event::CopilotBuilt { summary } => {
+            state.finished_by = None;
+            state.summary = summary;
+            state.in_phase(Phase::Gating, Effect::Judge)
+        }
         Event::BuildFailed { code, message, stuck } => {
             if stuck && state.may_climb(rules) {
                 let feedback = state.feedback.clone();
@@ -326,7 +352,9 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
         Event::Passed { candidate, evidence } => {
             state.candidate = Some(candidate);
             state.evidence = Some(evidence);
-            if rules.publish {
+            if state.by_copilot() {
+                state.in_phase(Phase::Marking, Effect::Mark)
+            } else if rules.publish {
                 state.in_phase(Phase::Pushing, Effect::Push)
             } else {
                 state.decided(Outcome::Success, rules)
@@ -340,7 +368,7 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
             }
         }
         Event::Pushed => state.in_phase(Phase::OpeningPull, Effect::OpenPull),
-        Event::WorkLost => build_again(state, rules),
+        Event::WorkLost | Event::HeadMoved => build_again(state, rules),
         Event::JudgeAgain => {
             state.candidate = None;
             state.evidence = None;
@@ -362,32 +390,8 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
     }
 }
 
-/// The round begins again, a bounded number of times.
-fn build_again(mut state: State, rules: Rules) -> (State, Effect) {
-    state.restarts += 1;
-    if state.restarts > MAX_RESTARTS {
-        let reason = format!("building this issue was cut off {} times", state.restarts);
-        return state.failed(rules, ReasonCode::Internal, reason);
-    }
-    state.in_phase(Phase::Building, Effect::Build)
-}
-
-/// What to do after a crash, from the phase that was stored. Everything here looks before it acts.
-fn restarted(mut state: State, rules: Rules) -> (State, Effect) {
-    match state.phase {
-        Phase::Building if state.paused => {
-            state.paused = false;
-            (state, Effect::Build)
-        }
-        Phase::Building => build_again(state, rules),
-        Phase::Gating => (state, Effect::Judge),
-        Phase::Pushing => (state, Effect::Push),
-        Phase::OpeningPull => (state, Effect::OpenPull),
-        Phase::Commenting => (state, Effect::Comment),
-        Phase::Ended => state.ended(),
-    }
-}
-
+mod again;
+mod copilot;
 mod parts;
 #[cfg(test)]
 mod tests;

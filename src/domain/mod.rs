@@ -15,5 +15,7 @@ pub mod money;
 pub mod plan;
 pub mod redact;
 pub mod run;
+pub mod switch;
 pub mod tier;
 pub mod time;
+pub mod vetting;

@@ -159,6 +159,8 @@ pub enum ReasonCode {
     ProviderRefused,
     PublishFailed,
     BaseMoved,
+    CopilotFailed,
+    CopilotUnavailable,
     Internal,
 }
 
@@ -195,6 +197,8 @@ impl ReasonCode {
             | Self::ProviderRefused
             | Self::PublishFailed
             | Self::BaseMoved
+            | Self::CopilotFailed
+            | Self::CopilotUnavailable
             | Self::Internal => true,
         }
     }

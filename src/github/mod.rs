@@ -8,8 +8,10 @@ mod answer;
 mod ask;
 mod client;
 mod comments;
+mod copilot;
 mod creating;
 mod credential;
+mod edited;
 mod error;
 mod files;
 pub mod intake;
@@ -23,6 +25,7 @@ mod wire;
 
 pub use client::GitHub;
 pub use comments::Comment;
+pub use copilot::{AgentEvent, AgentEventKind, CopilotPull};
 pub use creating::{ListedIssue, NewIssue};
 pub use credential::Credential;
 pub use error::GitHubError;

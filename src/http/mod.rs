@@ -6,6 +6,7 @@
 mod access;
 mod body;
 mod client_address;
+mod desktop_builder;
 mod error;
 mod escalation;
 mod escalation_body;
@@ -117,6 +118,10 @@ fn routes() -> Router<Api> {
             get(governance_memory::list).post(governance_memory::remember),
         )
         .route("/api/foreman/governance/memory/drift", get(governance_memory::drift))
+        .route(
+            "/api/foreman/desktop/builder",
+            get(desktop_builder::show).post(desktop_builder::switch),
+        )
         .route_layer(from_fn_with_state(QUICK, layers::deadline));
     let patient = Router::new()
         .route("/api/foreman/overnight", get(overnight::overview).post(overnight::start))

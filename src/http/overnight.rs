@@ -81,6 +81,7 @@ pub(super) async fn overview(
             },
             "localBuilderHealth": local_builder_health(&api),
             "governanceStats": events,
+            "builder": api.overnight.switchboard().describe().await?,
         },
     })))
 }

@@ -1,5 +1,6 @@
 //! One round of building: a fresh workspace, leave for the tier, the builder, and what it left.
 
+use super::copilot;
 use super::issue::{Came, Worker, select};
 use super::learn;
 use super::night::EngineError;
@@ -22,6 +23,9 @@ pub(super) enum Built {
 }
 
 pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError> {
+    if let Some(built) = copilot::round(worker).await? {
+        return Ok(built);
+    }
     if let Some(lowered) = ensure_admitted(worker).await? {
         return Ok(lowered);
     }
@@ -64,7 +68,7 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         issue: worker.number(),
         kind: worker.planned.sequence_type,
         title: worker.issue.title.clone(),
-        body: worker.issue.body.clone(),
+        body: super::texts::issue_text(&worker.issue),
         attempt: worker.attempt.clone(),
         round: worker.state.round + 1,
         feedback: worker.state.feedback.clone(),
@@ -226,7 +230,7 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
         return Ok(None);
     }
     let Some((reason, counted)) = ground(worker) else { return Ok(None) };
-    let (kind, labels) = (worker.planned.sequence_type, &worker.issue.labels);
+    let (kind, labels) = (worker.planned.sequence_type, &worker.issue.spending_labels());
     let tag = escalation::tag_for(reason, kind, labels, &settings.labels);
     let admission = Admission {
         // Deterministic, so that a crash between here and the commit below counts it once.

@@ -81,6 +81,19 @@ pub(super) fn transition(worker: &Worker<'_>, event: &Event) -> Vec<NewEvent> {
                     .with("summary", summary),
             ]
         }
+        Event::CopilotBuilt { summary } => {
+            let summary = without_secrets(summary, &worker.context.parts.redactor);
+            vec![
+                worker
+                    .event(EventType::BuildFinished, format!("{number} was built by Copilot"))
+                    .with("builder", "copilot")
+                    .with("summary", summary),
+            ]
+        }
+        Event::HeadMoved => {
+            let text = format!("Copilot's pull request for {number} was pushed to meanwhile");
+            vec![worker.event(EventType::GateJudged, text)]
+        }
         Event::BuildFailed { code, message, .. } => vec![
             worker
                 .event(EventType::BuildFinished, format!("Building {number} failed: {message}"))
@@ -124,6 +137,15 @@ pub(super) fn transition(worker: &Worker<'_>, event: &Event) -> Vec<NewEvent> {
             vec![worker.event(EventType::GateJudged, text)]
         }
         Event::BranchTaken { reason } => vec![blocked(worker, format!("{number}: {reason}"))],
+        Event::PullOpened(pull) if worker.state.by_copilot() => vec![
+            worker
+                .event(
+                    EventType::CopilotMarked,
+                    format!("{number}: {} passed and says so", pull.url),
+                )
+                .with("prUrl", pull.url.as_str())
+                .with("number", pull.number),
+        ],
         Event::PullOpened(pull) => vec![
             worker
                 .event(EventType::PrOpened, format!("Opened {} for {number}", pull.url))

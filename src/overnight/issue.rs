@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::branch::{self, Place};
 use super::build::{self, Built};
+use super::copilot_mark;
 use super::describe;
 use super::judge::{self, BaseJudge};
 use super::night::{Context, EngineError};
@@ -229,7 +230,7 @@ pub(super) fn select(
 ) -> escalation::Selection {
     let facts = escalation::context_for(
         planned,
-        &issue.labels,
+        &issue.spending_labels(),
         issue.milestone_due,
         chrono::Utc::now(),
         &context.parts.settings.labels,
@@ -243,7 +244,9 @@ impl Worker<'_> {
     }
 
     pub fn branch(&self) -> String {
-        self.state.branch.clone().unwrap_or_else(|| branch_for(self.issue.number))
+        let of_copilot = self.state.copilot().and_then(|work| work.branch.clone());
+        let ours = || self.state.branch.clone();
+        of_copilot.or_else(ours).unwrap_or_else(|| branch_for(self.issue.number))
     }
 
     pub fn event(&self, kind: EventType, description: impl Into<String>) -> NewEvent {
@@ -290,6 +293,7 @@ impl Worker<'_> {
                 Effect::Judge => judge::candidate(self).await?,
                 Effect::Push => publish::push(self).await?,
                 Effect::OpenPull => publish::open_pull(self).await?,
+                Effect::Mark => copilot_mark::mark(self).await?,
                 Effect::Comment => publish::comment(self).await?,
                 Effect::End(outcome) => {
                     let outcome = outcome.clone();
@@ -327,7 +331,7 @@ impl Worker<'_> {
         let name = match self.state.phase {
             Phase::Building => return,
             Phase::Gating => "work.kept",
-            Phase::Pushing => "gate.stored",
+            Phase::Pushing | Phase::Marking => "gate.stored",
             Phase::OpeningPull => "push.observed",
             Phase::Commenting => "pull.observed",
             Phase::Ended => "comment.observed",

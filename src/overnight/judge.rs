@@ -123,7 +123,10 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
         Err(error) => return Err(error.into()),
     };
     let (Verdict::Passed(_, judgement) | Verdict::Refused(judgement)) = &verdict;
-    learn::judged(worker, judgement, matches!(verdict, Verdict::Passed(..))).await?;
+    // What healing remembers is of our own builders' ways.
+    if !worker.state.by_copilot() {
+        learn::judged(worker, judgement, matches!(verdict, Verdict::Passed(..))).await?;
+    }
     worker.context.parts.failpoints.hit("gate.after");
     Ok(match verdict {
         Verdict::Passed(passed, judgement) => {

@@ -5,6 +5,10 @@
 
 mod branch;
 mod build;
+mod copilot;
+mod copilot_before;
+mod copilot_mark;
+mod copilot_texts;
 mod describe;
 mod desk;
 mod ending;
@@ -23,6 +27,7 @@ mod settings;
 mod stand;
 mod texts;
 mod transition;
+mod vet;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,14 +37,16 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::builders::Switchboard;
 use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::RunId;
-use crate::domain::run::{NightRequest, Run};
+use crate::domain::run::{NightConfig, NightRequest, Run};
+use crate::github::GitHub;
 use crate::store::{self, CancelOutcome, Created, Store, StoreError};
 
 pub use desk::Desk;
 pub use planning::{PlanError, PlanReport};
-pub use settings::{Parts, Settings};
+pub use settings::{CopilotSettings, Parts, Settings};
 
 /// How often we look whether a waited-for run has ended, besides being told.
 const WAIT_POLL: Duration = Duration::from_millis(500);
@@ -181,6 +188,18 @@ impl Overnight {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.0.parts.store
+    }
+
+    /// The switch between Copilot and the desktop builder.
+    #[must_use]
+    pub fn switchboard(&self) -> Switchboard {
+        self.0.parts.switchboard.clone()
+    }
+
+    /// For whoever checks on GitHub besides the nights.
+    #[must_use]
+    pub fn github(&self) -> GitHub {
+        self.0.parts.github.clone()
     }
 
     /// What people ask of quota, money, approvals and reports.

@@ -13,7 +13,7 @@ use super::judge::BaseJudge;
 use super::planning::{self, PlanError};
 use super::rows::{Board, Notes};
 use super::settings::Parts;
-use super::{describe, dry, lanes};
+use super::{describe, dry, lanes, vet};
 use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::{IssueNumber, RunId};
 use crate::domain::issue::Repository;
@@ -262,7 +262,9 @@ async fn make_plan(
         }
     };
     let eligible = gathered.plan.eligible().count();
-    if eligible > 0 && !request.dry_run && parts.live_tiers().is_empty() {
+    // With Copilot set up there is somebody to ask.
+    let nobody = parts.live_tiers().is_empty() && parts.settings.copilot.is_none();
+    if eligible > 0 && !request.dry_run && nobody {
         let error = "no model and no local builder is configured: set OPENAI_API_KEY, LOCAL_BUILDER_BASE_URL or LOCAL_BUILDER_COMMAND";
         ending::failed(parts, fence, request, error, false).await?;
         return Ok(None);
@@ -283,6 +285,7 @@ async fn make_plan(
     .with("totalIssues", rows.len())
     .with("eligibleIssues", eligible);
     changes.push(Change::Event(event));
+    changes.extend(vet::events(&fence.run, &board.notes.issues).into_iter().map(Change::Event));
     for row in rows {
         if row.status == IssueStatus::Skipped {
             changes.push(Change::Event(describe::skipped(&fence.run, &row)));

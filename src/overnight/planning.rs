@@ -1,7 +1,7 @@
 //! From GitHub to a plan: intake, what is decided before ordering, and the order itself.
 //!
 //! Used by a night and by the plan route alike, so that both say the same. Changes nothing outside
-//! the data folder.
+//! the data folder. Long because what earlier nights left is decided here too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +14,14 @@ use super::hand::Hand;
 use super::second_night::{self, Earlier, SecondNight};
 use super::settings::Parts;
 use super::texts;
+use super::vet;
 use crate::domain::ids::{IssueNumber, RepoName};
 use crate::domain::issue::{BlockerState, Issue, Repository};
 use crate::domain::plan::{Plan, PlannedIssue, ReasonCode, Skip};
 use crate::domain::run::NightRequest;
 use crate::escalation::{self, Forecast, Source};
 use crate::git::{GitError, Mirror};
+use crate::github::intake::People;
 use crate::github::{GitHub, GitHubError, Pull, intake};
 use crate::sequencing;
 use crate::store::{IssueHistory, StoreError};
@@ -149,7 +151,8 @@ pub(super) async fn gather(
     request: &NightRequest,
 ) -> Result<Gathered, PlanError> {
     let repository = github.repository(&request.repo).await?;
-    let issues = intake::read_open_issues(github, &request.repo, &parts.settings.trust).await?;
+    let mut issues = intake::read_open_issues(github, &request.repo, &parts.settings.trust).await?;
+    vet::hold_approvals(parts, &request.repo, &mut issues).await?;
     let known = look_up_outside(github, &request.repo, &issues).await?;
     let hand = Hand::of::<PlanError>(github, &parts.store, &request.repo).await?;
 
@@ -168,6 +171,7 @@ pub(super) async fn gather(
         .into_iter()
         .map(|entry| (entry.issue, entry))
         .collect();
+    let mut people = People::new(github, &request.repo);
     let mut second =
         SecondNight { parts, github, request, repository: &repository, hand, history, base: None };
     let mut looked_at = BTreeSet::new();
@@ -197,9 +201,13 @@ pub(super) async fn gather(
         }
         for number in unseen {
             looked_at.insert(number);
-            let Some(issue) = issues.iter().find(|issue| issue.number == number) else { continue };
+            let Some(issue) = issues.iter_mut().find(|issue| issue.number == number) else {
+                continue;
+            };
             match second.look(issue, &open_pulls).await? {
-                Earlier::Nothing => {}
+                Earlier::Nothing => {
+                    vet::vet(parts, &mut people, &request.repo, &second.hand, issue).await?;
+                }
                 Earlier::OpenPull(pull) => {
                     skips.insert(number, has_open_pull(&pull));
                     open_pulls.insert(number, pull);

@@ -12,6 +12,7 @@ use super::hand::Hand;
 use super::issue::{Came, Worker};
 use super::night::EngineError;
 use super::texts;
+use super::{copilot_mark, copilot_texts};
 use crate::domain::attempt::{Candidate, Event, Outcome, PullRef};
 use crate::domain::event::{EventType, Severity};
 use crate::gate::{self, GatesPassed};
@@ -25,7 +26,7 @@ const TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The stored proof, if it still holds: the evidence is this candidate's and its logs are there.
-async fn proof(worker: &Worker<'_>) -> Option<(GatesPassed, Candidate)> {
+pub(super) async fn proof(worker: &Worker<'_>) -> Option<(GatesPassed, Candidate)> {
     let candidate = worker.state.candidate.clone()?;
     let of = gate::Attempt {
         run: &worker.context.fence.run,
@@ -40,7 +41,7 @@ async fn proof(worker: &Worker<'_>) -> Option<(GatesPassed, Candidate)> {
     same.then_some((passed, candidate))
 }
 
-async fn note(
+pub(super) async fn note(
     worker: &Worker<'_>,
     kind: &str,
     state: EffectState,
@@ -106,7 +107,10 @@ pub(super) async fn push(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
 }
 
 /// While stopping, an effect that failed is left for the next start instead of ending the issue.
-fn failed_or_interrupted(worker: &Worker<'_>, message: String) -> Result<Came, EngineError> {
+pub(super) fn failed_or_interrupted(
+    worker: &Worker<'_>,
+    message: String,
+) -> Result<Came, EngineError> {
     if worker.context.stop.is_cancelled() {
         return Ok(Came::Interrupted);
     }
@@ -255,16 +259,23 @@ async fn new_pull(worker: &Worker<'_>, passed: &GatesPassed) -> Result<NewPull, 
 /// The one comment on the issue, made once and updated in place. A comment that cannot be made
 /// changes nothing about the outcome: it is an event.
 pub(super) async fn comment(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
-    let cost = worker.cost().await?;
     let outcome = worker.state.outcome.clone().unwrap_or(Outcome::Success);
-    let body = texts::comment(
-        &worker.issue,
-        &worker.row,
-        worker.state.pull.as_ref(),
-        &outcome,
-        cost.usd,
-        &worker.context.parts.redactor,
-    );
+    copilot_mark::report(worker, &outcome).await?;
+    let cost = worker.cost().await?;
+    let redactor = &worker.context.parts.redactor;
+    let body = match worker.state.copilot() {
+        Some(work) => {
+            copilot_texts::comment(worker.number(), &worker.row, work, &outcome, redactor)
+        }
+        None => texts::comment(
+            &worker.issue,
+            &worker.row,
+            worker.state.pull.as_ref(),
+            &outcome,
+            cost.usd,
+            redactor,
+        ),
+    };
     note(worker, "comment", EffectState::Intent, json!({})).await?;
     worker.context.parts.failpoints.hit("comment.before");
     let mut pause = FIRST_PAUSE;

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::branch::not_by_foreman;
+use super::copilot_before::{self, Before};
 use super::hand::Hand;
 use super::planning::{OpenPull, PlanError, content_digest, has_label};
 use super::settings::Parts;
@@ -83,6 +84,14 @@ impl SecondNight<'_> {
         if let Some(closed) = last.filter(|pull| unchanged && !pull.merged) {
             let why = format!("its pull request {} was closed unmerged", closed.number);
             return self.unless_retried(issue, why).await;
+        }
+        let copilots =
+            copilot_before::look(self.parts, &self.request.repo, issue, &self.hand).await?;
+        match copilots {
+            Before::Nothing => {}
+            Before::Passed(pull) | Before::Waits(pull) => return Ok(Earlier::OpenPull(pull)),
+            Before::Over(why) if unchanged => return self.unless_retried(issue, why).await,
+            Before::Over(_) => {}
         }
         let failed = past
             .is_some_and(|past| past.status == IssueStatus::Failed && past.issue_digest.is_some());

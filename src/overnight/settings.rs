@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use serde_json::json;
 
-use crate::builders::{Builders, WorkLimits};
+use crate::builders::{Builders, CopilotLimits, Switchboard, WorkLimits};
 use crate::domain::labels::EscalationLabels;
 use crate::domain::money::Usd;
 use crate::domain::redact::Redactor;
@@ -29,6 +29,7 @@ pub struct Parts {
     pub git: Git,
     pub gate: Gate,
     pub builders: Builders,
+    pub switchboard: Switchboard,
     pub tiers: Arc<TierTable>,
     pub sandbox: Sandbox,
     pub redactor: Arc<Redactor>,
@@ -62,9 +63,19 @@ pub struct Settings {
     pub rails: RailsPolicy,
     /// A command-line builder is configured.
     pub local_command: bool,
+    /// `None`: Copilot is not set up as a builder.
+    pub copilot: Option<CopilotSettings>,
     pub data_dir: PathBuf,
     /// How often a lease is renewed.
     pub renew_every: Duration,
+}
+
+/// `[copilot]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopilotSettings {
+    pub limits: CopilotLimits,
+    /// On its pull requests that passed.
+    pub label: String,
 }
 
 impl Settings {

@@ -193,6 +193,8 @@ const fn words(code: ReasonCode) -> &'static str {
         ReasonCode::ProviderRefused => "the model provider refused",
         ReasonCode::PublishFailed => "its pull request could not be opened",
         ReasonCode::BaseMoved => "its base moved under it",
+        ReasonCode::CopilotFailed => "Copilot failed on it",
+        ReasonCode::CopilotUnavailable => "Copilot was not available",
         ReasonCode::Internal => "Foreman itself failed",
     }
 }

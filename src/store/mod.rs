@@ -8,6 +8,7 @@
 mod admit;
 mod apply;
 mod approvals;
+mod builders;
 mod chain;
 mod changes;
 mod checkpoints;
@@ -50,6 +51,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::escalation::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow};
 pub use approvals::{ApprovalRow, Decided, Decision, LONGEST_OVERRIDE, Override};
+pub use builders::SeenApproval;
 pub use chain::Verified;
 pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotency, NewRun};
 pub use costs::{Budget, Costs, QuotaStatus, WindowUse};

@@ -88,6 +88,7 @@ fn every_key_of_foreman_toml_is_documented() {
         ("[tiers.\"gpt-4\"]", "`[tiers.<name>]`"),
         ("[escalation]", "`[escalation]`"),
         ("[escalation.labels]", "`[escalation.labels]`"),
+        ("[copilot]", "`[copilot]`"),
         ("[desktop]", "`[desktop]`"),
         ("[[desktop.repositories]]", "`[[desktop.repositories]]`"),
         ("[setup]", "`[setup]`"),
