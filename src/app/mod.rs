@@ -20,7 +20,7 @@ use crate::builders::{Builders, Healing};
 use crate::config::{Config, Database};
 use crate::domain::redact::Redactor;
 use crate::failpoint::{self, Failpoints};
-use crate::gate::{Gate, GateError};
+use crate::gate::{Gate, GateError, Overrides};
 use crate::git::{Git, GitError};
 use crate::github::{GitHub, GitHubError};
 use crate::governance::{Governance, GovernanceError};
@@ -109,7 +109,8 @@ impl App {
         let sandbox = Sandbox::detect(children, wiring::sandbox_mode(&config), helper).await?;
         say_what_is_held(&sandbox);
         let gate =
-            Gate::new(sandbox.clone(), store.clone(), &config.data_dir, Arc::clone(&redactor))?;
+            Gate::new(sandbox.clone(), store.clone(), &config.data_dir, Arc::clone(&redactor))?
+                .with_overrides(Overrides::new(config.repositories.clone()));
         let builders = Builders {
             store: store.clone(),
             models: Models::new()?,

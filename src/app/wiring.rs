@@ -175,6 +175,7 @@ pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
         selection: selection_policy(config),
         rails: rails_policy(config),
         local_command: config.models.local_command.is_some(),
+        progress_labels: config.labels.progress,
         data_dir: config.data_dir.clone(),
         renew_every: RENEW_EVERY,
     }

@@ -52,6 +52,15 @@ pub enum Command {
         #[arg(value_name = "RUN_ID", value_parser = run_id)]
         run: RunId,
     },
+    /// The logs behind a run's checks, or one of them
+    Logs {
+        /// As `run` and `status` show it
+        #[arg(value_name = "RUN_ID", value_parser = run_id)]
+        run: RunId,
+        /// The log's hash, or its beginning
+        #[arg(value_name = "SHA256", value_parser = hash)]
+        sha256: Option<String>,
+    },
     /// Check what a night needs; exits non-zero on what would stop one
     Doctor {
         /// Look also at what we may do with this repository
@@ -217,6 +226,16 @@ fn period(text: &str) -> Result<Period, String> {
 fn limit(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=1_000).contains(number));
     number.ok_or_else(|| "it takes a number from 1 to 1000".to_owned())
+}
+
+fn hash(text: &str) -> Result<String, String> {
+    let possible =
+        (4..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if possible {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("it takes 4 to 64 hexadecimal digits".to_owned())
+    }
 }
 
 fn run_id(text: &str) -> Result<RunId, String> {

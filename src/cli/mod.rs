@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod escalation;
 mod governance;
+mod logs;
 mod plan;
 mod progress;
 mod run;
@@ -101,6 +102,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Status { repo } => status::status(&load(&lookup, "warn")?, repo, json).await,
         Command::Cancel { run } => cancel::cancel(load(&lookup, QUIET)?, &run, json).await,
         Command::Doctor { repo } => doctor::doctor(&lookup, repo, json).await,
+        Command::Logs { run, sha256 } => {
+            logs::logs(&load(&lookup, QUIET)?, &run, sha256.as_deref(), json).await
+        }
         Command::Escalation { command } => {
             escalation::escalation(load(&lookup, "warn")?, command, json).await
         }

@@ -25,11 +25,12 @@ pub use error::ConfigError;
 use file::File;
 pub use parse::is_loopback;
 pub use tables::{
-    AlertForm, Alerts, Authors, Escalation, GovernanceTable, Limits, LocalRepository, Publish,
-    Review, Rule, Setup, TierOverride, Trust,
+    AlertForm, Alerts, Authors, Escalation, GovernanceTable, Labels, Limits, LocalRepository,
+    Publish, Review, Rule, Setup, TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
 
+use crate::domain::policy::PolicyFile;
 use crate::domain::run::NightConfig;
 use crate::domain::tier::ModelTier;
 
@@ -55,6 +56,9 @@ pub struct Config {
     /// `OVERNIGHT_EXECUTION_ENABLED`, default true.
     pub overnight_enabled: bool,
     pub publish: Publish,
+    pub labels: Labels,
+    /// `[repositories."<owner/name>"]`: the operator's policies, above the repositories' own.
+    pub repositories: BTreeMap<String, PolicyFile>,
     pub setup: Setup,
     pub alerts: AlertSettings,
     pub governance: Governance,
@@ -222,6 +226,8 @@ impl Config {
             log: parse::log(&env)?,
             overnight_enabled: env.boolean("OVERNIGHT_EXECUTION_ENABLED")?.unwrap_or(true),
             publish: file.git,
+            labels: file.labels,
+            repositories: file.repositories,
             setup: file.setup,
             alerts: parse::alerts(&env, file.alerts)?,
             governance: parse::governance(&env, file.governance),

@@ -291,6 +291,14 @@ impl Default for GovernanceTable {
     }
 }
 
+/// `[labels]`: labels that Foreman sets on issues.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Labels {
+    /// `foreman:in-progress`, `foreman:proposed`, `foreman:refused`. Default false.
+    pub progress: bool,
+}
+
 /// `[git]`: how commits are signed and worded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -44,6 +44,7 @@ const CONFIGURATION: &str = "\
 pub struct Mirror {
     pub(super) git: Git,
     pub(super) cancel: CancellationToken,
+    repo: RepoName,
     path: PathBuf,
     url: String,
     origin: Option<String>,
@@ -61,7 +62,14 @@ impl Mirror {
     ) -> Result<Self, GitError> {
         let (url, origin) = check_url(clone_url, token.is_some())?;
         let path = git.mirrors.join(format!("{}.git", repo.key()));
-        Ok(Self { git: git.clone(), cancel, path, url, origin, token, lock: git.lock_of(repo) })
+        let (git, lock, repo) = (git.clone(), git.lock_of(repo), repo.clone());
+        Ok(Self { git, cancel, repo, path, url, origin, token, lock })
+    }
+
+    /// Whose mirror it is.
+    #[must_use]
+    pub const fn repo(&self) -> &RepoName {
+        &self.repo
     }
 
     /// The bare repository's directory.

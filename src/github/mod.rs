@@ -12,6 +12,7 @@ mod credential;
 mod error;
 pub mod intake;
 mod issues;
+mod labels;
 mod limits;
 mod people;
 mod pulls;

@@ -14,6 +14,7 @@ mod governance_issues;
 mod governance_stream;
 mod health;
 mod layers;
+mod logs;
 #[cfg(test)]
 mod malformed;
 mod night_config;
@@ -92,6 +93,7 @@ fn routes() -> Router<Api> {
         .route("/api/foreman/overnight/runs/{id}", get(runs::show))
         .route("/api/foreman/overnight/runs/{id}/cancel", post(runs::cancel))
         .route("/api/foreman/overnight/runs/{id}/report", get(runs::show_report))
+        .route("/api/foreman/overnight/runs/{id}/logs/{sha256}", get(logs::show))
         .route("/api/foreman/governance/events", get(governance::events))
         .route("/api/foreman/governance/stats", get(governance::stats))
         .route("/api/foreman/escalation/select", post(escalation::select))

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::build::{self, Built};
 use super::describe;
 use super::judge::{self, BaseJudge};
+use super::labels;
 use super::night::{Context, EngineError};
 use super::planning;
 use super::publish;
@@ -88,6 +89,7 @@ pub(super) async fn work(
         Ok(Start::Worker(worker, effect, resumed)) => {
             let mut worker = *worker;
             worker.announce(resumed).await?;
+            labels::begun(&worker).await;
             context.parts.failpoints.hit("issue.started");
             match worker.run(effect).await {
                 Ok(end) => return worker.leave(end).await,

@@ -7,8 +7,10 @@ mod build;
 mod describe;
 mod desk;
 mod ending;
+mod evidence;
 mod issue;
 mod judge;
+mod labels;
 mod lanes;
 mod learn;
 mod night;
@@ -34,6 +36,7 @@ use crate::domain::run::{NightConfig, NightRequest, Run};
 use crate::store::{self, CancelOutcome, Created, Store, StoreError};
 
 pub use desk::Desk;
+pub use evidence::{EvidenceError, LogRef, logs_of, read_log};
 pub use planning::{PlanError, PlanReport};
 pub use settings::{Parts, Settings};
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::issue::{Came, Worker};
+use super::labels;
 use super::night::EngineError;
 use super::texts;
 use crate::domain::attempt::{Candidate, Event, Outcome, PullRef};
@@ -279,6 +280,7 @@ pub(super) async fn comment(worker: &mut Worker<'_>) -> Result<Came, EngineError
         cost.usd,
         &worker.context.parts.redactor,
     );
+    labels::ended(worker, &outcome).await;
     note(worker, "comment", EffectState::Intent, json!({})).await?;
     worker.context.parts.failpoints.hit("comment.before");
     let mut pause = FIRST_PAUSE;

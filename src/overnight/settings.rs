@@ -62,6 +62,8 @@ pub struct Settings {
     pub rails: RailsPolicy,
     /// A command-line builder is configured.
     pub local_command: bool,
+    /// Show on the issue how its work goes, by labels of ours.
+    pub progress_labels: bool,
     pub data_dir: PathBuf,
     /// How often a lease is renewed.
     pub renew_every: Duration,
