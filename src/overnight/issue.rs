@@ -68,6 +68,8 @@ pub(super) struct Worker<'a> {
 pub(super) struct IssueCost {
     pub usd: Usd,
     pub tiers: Vec<ModelTier>,
+    /// The models' own ids, as they were first asked.
+    pub models: Vec<String>,
 }
 
 /// An issue about to be worked on, or why it is not.
@@ -227,7 +229,13 @@ impl Worker<'_> {
         tiers.extend(self.state.finished_by);
         tiers.sort_unstable();
         tiers.dedup();
-        Ok(IssueCost { usd: calls.iter().map(|call| call.cost).sum(), tiers })
+        let mut models: Vec<String> = Vec::new();
+        for call in &calls {
+            if !models.contains(&call.model) {
+                models.push(call.model.clone());
+            }
+        }
+        Ok(IssueCost { usd: calls.iter().map(|call| call.cost).sum(), tiers, models })
     }
 
     async fn announce(&mut self, resumed: bool) -> Result<(), EngineError> {

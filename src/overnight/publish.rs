@@ -248,6 +248,7 @@ fn is_passing(error: &GitHubError) -> bool {
 async fn new_pull(worker: &Worker<'_>, passed: &GatesPassed) -> Result<NewPull, EngineError> {
     let cost = worker.cost().await?;
     let redactor = &worker.context.parts.redactor;
+    let found = worker.context.board().notes.bases.get(passed.base()).map(|it| it.detected.clone());
     Ok(NewPull {
         title: texts::pull_title(&worker.issue, redactor),
         body: texts::pull_body(
@@ -258,7 +259,11 @@ async fn new_pull(worker: &Worker<'_>, passed: &GatesPassed) -> Result<NewPull, 
                 stand: &worker.state.stand,
                 summary: &worker.state.summary,
                 tiers: &cost.tiers,
+                models: &cost.models,
                 cost: cost.usd,
+                run: &worker.context.fence.run,
+                found: found.as_deref().unwrap_or_default(),
+                branch: &worker.branch(),
             },
             redactor,
         ),

@@ -16,6 +16,7 @@ mod contract_stacks;
 mod contract_trust;
 mod docs;
 mod escalation_routes;
+mod evidence;
 mod gate;
 mod gate_witness;
 mod git;
