@@ -3,6 +3,8 @@
 //!
 //! Owns the order of starting and stopping. Never decides anything about a night.
 
+mod bench;
+pub mod tidy;
 mod wiring;
 
 use std::net::SocketAddr;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use bench::{Bench, NO_ISSUE};
 /// For `foreman doctor`, which looks at each part by itself.
 pub use wiring::{ceilings, credential, sandbox_mode, tiers, webhook};
 
@@ -33,6 +36,8 @@ use crate::store::{DataLock, DatabaseUrl, OpenOptions, Store, StoreClock, StoreE
 
 /// How often unfinished nights are looked for while the service runs.
 const RECONCILE_EVERY: Duration = Duration::from_secs(15);
+/// How often leftovers are looked for.
+const TIDY_EVERY: Duration = Duration::from_hours(1);
 /// Kept of the shutdown bound for closing the server and the store.
 const CLOSING_RESERVE: Duration = Duration::from_secs(3);
 
@@ -51,6 +56,8 @@ pub enum AppError {
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
     Gate(#[from] GateError),
+    #[error("no temporary folder (set TMPDIR to one that can be written): {0}")]
+    TemporaryFolder(#[source] std::io::Error),
     #[error("cannot start the thread that starts children: {0}")]
     Children(#[source] std::io::Error),
     #[error("cannot listen on HOST={host} PORT={port}: {source}")]
@@ -163,6 +170,10 @@ impl App {
         let serving =
             axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
                 .with_graceful_shutdown(closing.clone().cancelled_owned());
+        let tidier = tokio::spawn({
+            let (store, config) = (self.store.clone(), Arc::clone(&self.config));
+            async move { tidy_now_and_again(&store, &config).await }
+        });
         let reconciler = tokio::spawn({
             let overnight = self.overnight.clone();
             async move { overnight.reconcile(RECONCILE_EVERY).await }
@@ -189,6 +200,7 @@ impl App {
         closing.cancel();
         self.overnight.shutdown(self.work_bound()).await;
         reconciler.abort();
+        tidier.abort();
         watching.cancel();
         drop(watcher.await);
         // Connections that will not end are not waited for.
@@ -201,6 +213,30 @@ impl App {
 
     fn work_bound(&self) -> Duration {
         self.config.shutdown.saturating_sub(CLOSING_RESERVE).max(Duration::from_secs(1))
+    }
+}
+
+/// Takes away what old nights left, at the start and once an hour.
+async fn tidy_now_and_again(store: &Store, config: &Config) {
+    loop {
+        let now = std::time::SystemTime::now();
+        match tidy::leftovers(&config.data_dir, Some(store), config.disk, now).await {
+            Ok(found) => {
+                for leftover in &found {
+                    tracing::info!(
+                        bytes = leftover.bytes,
+                        "{} goes: {}",
+                        leftover.path.display(),
+                        leftover.why
+                    );
+                }
+                for error in tidy::remove(&found).await {
+                    tracing::warn!(%error, "a leftover of an old night stays: {error}");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the data folder could not be tidied: {error}"),
+        }
+        tokio::time::sleep(TIDY_EVERY).await;
     }
 }
 
@@ -235,6 +271,11 @@ pub async fn open_for_reading(config: &Config) -> Result<Store, AppError> {
     let redactor = Arc::new(Redactor::new(config.secrets()));
     let options = OpenOptions { url, redactor, clock: StoreClock::System, read_only: true };
     Ok(Store::open(options).await?)
+}
+
+/// A copy of the database in one file; its bytes.
+pub async fn backup(config: &Config, to: &std::path::Path) -> Result<u64, AppError> {
+    Ok(crate::store::backup(&wiring::database(config)?, to).await?)
 }
 
 /// The escalation desk over a store that is only read.

@@ -178,6 +178,7 @@ pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
         local_command: config.models.local_command.is_some(),
         progress_labels: config.labels.progress,
         data_dir: config.data_dir.clone(),
+        disk_floor: u64::from(config.disk.floor_mb) << 20,
         renew_every: RENEW_EVERY,
     }
 }

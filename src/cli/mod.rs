@@ -3,11 +3,15 @@
 #![allow(clippy::print_stdout, reason = "printing is what a command line does")]
 
 mod args;
+mod backup;
+mod base_check;
 mod cancel;
+mod clean;
 mod client;
 mod demo;
 mod doctor;
 mod escalation;
+mod gate;
 mod governance;
 mod live_check;
 mod logs;
@@ -17,6 +21,8 @@ mod run;
 mod serve;
 mod signals;
 mod status;
+mod watch;
+mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -73,6 +79,7 @@ impl CliError {
             Self::Start(StartError::NoCredential) => "no_github_credential",
             Self::Start(StartError::RunActive(_)) => "run_active",
             Self::Start(StartError::Disabled) => "overnight_disabled",
+            Self::Start(StartError::DiskFull { .. }) => "disk_full",
             Self::App(_) | Self::Store(_) | Self::Start(_) | Self::Plan(_) | Self::Demo(_) => {
                 "failed"
             }
@@ -103,6 +110,11 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Status { repo } => status::status(&load(&lookup, "warn")?, repo, json).await,
         Command::Cancel { run } => cancel::cancel(load(&lookup, QUIET)?, &run, json).await,
         Command::Doctor { repo, live } => doctor::doctor(&lookup, repo, live, json).await,
+        Command::Watch { run, repo } => watch::watch(&load(&lookup, QUIET)?, run, repo, json).await,
+        Command::Why { of } => why::why(&load(&lookup, QUIET)?, &of, json).await,
+        Command::Clean { dry_run } => clean::clean(&load(&lookup, QUIET)?, dry_run, json).await,
+        Command::Backup { file } => backup::backup(&load(&lookup, QUIET)?, &file, json).await,
+        Command::Gate(args) => gate::gate(&load(&lookup, QUIET)?, args, json).await,
         Command::Logs { run, sha256 } => {
             logs::logs(&load(&lookup, QUIET)?, &run, sha256.as_deref(), json).await
         }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::error::ConfigError;
 use super::tables::{
-    Alerts, DesktopTable, Escalation, GovernanceTable, Labels, Limits, Publish, Setup,
+    Alerts, DesktopTable, Disk, Escalation, GovernanceTable, Labels, Limits, Publish, Setup,
     TierOverride, Trust,
 };
 use crate::domain::ids::RepoName;
@@ -29,6 +29,7 @@ pub struct File {
     pub governance: GovernanceTable,
     pub git: Publish,
     pub labels: Labels,
+    pub disk: Disk,
     /// By `owner/name`; `*` is for those without one.
     pub repositories: BTreeMap<String, PolicyFile>,
 }

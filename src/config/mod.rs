@@ -25,7 +25,7 @@ pub use error::ConfigError;
 use file::File;
 pub use parse::is_loopback;
 pub use tables::{
-    AlertForm, Alerts, Authors, Escalation, GovernanceTable, Labels, Limits, LocalRepository,
+    AlertForm, Alerts, Authors, Disk, Escalation, GovernanceTable, Labels, Limits, LocalRepository,
     Publish, Review, Rule, Setup, TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
@@ -57,6 +57,7 @@ pub struct Config {
     pub overnight_enabled: bool,
     pub publish: Publish,
     pub labels: Labels,
+    pub disk: Disk,
     /// `[repositories."<owner/name>"]`: the operator's policies, above the repositories' own.
     pub repositories: BTreeMap<String, PolicyFile>,
     pub setup: Setup,
@@ -227,6 +228,7 @@ impl Config {
             overnight_enabled: env.boolean("OVERNIGHT_EXECUTION_ENABLED")?.unwrap_or(true),
             publish: file.git,
             labels: file.labels,
+            disk: file.disk,
             repositories: file.repositories,
             setup: file.setup,
             alerts: parse::alerts(&env, file.alerts)?,

@@ -10,6 +10,7 @@ pub mod drift;
 pub mod finding;
 pub mod logs;
 pub mod policy;
+pub mod propose;
 pub mod rules;
 pub mod scan;
 
@@ -43,7 +44,7 @@ pub use base::BaseVerdict;
 pub use error::GateError;
 pub use keep::{LOG_CAP, Logs};
 pub use passed::{Attempt, GatesPassed};
-pub use policy::{Overrides, Policy};
+pub use policy::{Overrides, POLICY_FILE, Policy};
 pub use run::{CommandResult, Ended};
 
 use memory::ChainMark;

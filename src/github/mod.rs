@@ -4,6 +4,7 @@
 //! worked on, and never runs git. The API is read leniently, with small types of our own: fields
 //! may be null, missing or new.
 
+mod access;
 mod answer;
 mod client;
 mod comments;
@@ -19,6 +20,7 @@ mod pulls;
 mod transport;
 mod wire;
 
+pub use access::{Grant, Held};
 pub use client::{GitHub, Patience};
 pub use comments::Comment;
 pub use creating::{ListedIssue, NewIssue};

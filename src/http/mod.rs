@@ -24,6 +24,7 @@ mod runs;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +90,7 @@ fn routes() -> Router<Api> {
     let quick = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/api/foreman/overnight/why", get(why::show))
         .route("/api/foreman/overnight/runs", get(runs::list))
         .route("/api/foreman/overnight/runs/{id}", get(runs::show))
         .route("/api/foreman/overnight/runs/{id}/cancel", post(runs::cancel))

@@ -22,6 +22,7 @@ mod settings;
 mod stand;
 mod texts;
 mod transition;
+mod why;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +41,7 @@ pub use desk::Desk;
 pub use evidence::{EvidenceError, LogRef, logs_of, read_log};
 pub use planning::{PlanError, PlanReport};
 pub use settings::{Parts, Settings};
+pub use why::{Doing, Why, doing, why};
 
 /// How often we look whether a waited-for run has ended, besides being told.
 const WAIT_POLL: Duration = Duration::from_millis(500);
@@ -58,6 +60,10 @@ pub enum StartError {
     RunActive(RunId),
     #[error("the Idempotency-Key `{key}` was used with another body")]
     KeyReused { key: String },
+    #[error(
+        "{free_mb} MiB are free in {folder}, and a night needs {floor_mb}: free some space (`foreman clean`), set FOREMAN_DATA_DIR to a larger disk, or lower `disk.floor_mb`", folder = folder.display()
+    )]
+    DiskFull { folder: std::path::PathBuf, free_mb: u64, floor_mb: u64 },
     #[error("Foreman is shutting down; try again in a moment")]
     ShuttingDown,
     #[error(transparent)]
@@ -105,6 +111,9 @@ impl Overnight {
         }
         if !parts.github.has_credential() {
             return Err(StartError::NoCredential);
+        }
+        if let Some(error) = parts.settings.disk_full() {
+            return Err(error);
         }
         let id = RunId::fresh();
         let event = NewEvent::new(

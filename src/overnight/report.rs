@@ -60,8 +60,9 @@ pub fn json(run: &Run) -> Value {
     })
 }
 
-fn brief(run: &Run, row: &IssueResult) -> Value {
-    let refused: Vec<Value> = not_passed(row)
+/// The checks that kept a change from being published.
+pub(super) fn failed_checks(row: &IssueResult) -> Value {
+    not_passed(row)
         .map(|check| {
             json!({
                 "dimension": check.dimension, "name": check.name, "command": check.command,
@@ -69,7 +70,11 @@ fn brief(run: &Run, row: &IssueResult) -> Value {
                 "findings": check.findings,
             })
         })
-        .collect();
+        .collect()
+}
+
+fn brief(run: &Run, row: &IssueResult) -> Value {
+    let refused = failed_checks(row);
     json!({
         "issueNumber": row.issue_number,
         "title": row.title,
