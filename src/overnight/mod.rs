@@ -8,6 +8,7 @@ mod describe;
 mod desk;
 mod ending;
 mod evidence;
+mod found;
 mod issue;
 mod judge;
 mod labels;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::found::{self, Found};
 use super::settings::Parts;
 use super::texts;
 use crate::domain::ids::{IssueNumber, RepoName, branch_for};
@@ -74,6 +75,8 @@ pub struct PlanReport {
     pub budget_usd: Option<crate::domain::money::Usd>,
     pub ceilings: serde_json::Value,
     pub forecast: Forecast,
+    /// What would be run to judge a change.
+    pub checks: Found,
 }
 
 /// One node of the dependency graph, as the contract names it.
@@ -93,6 +96,7 @@ pub(super) async fn report(parts: &Parts, request: &NightRequest) -> Result<Plan
     }
     let gathered = gather(parts, request).await?;
     let forecast = forecast(parts, request, gathered.plan.eligible().count()).await?;
+    let checks = found::found(parts, &request.repo, &gathered.repository).await;
     let chains = gathered.plan.issues.iter().map(|issue| DependencyChain {
         issue_number: issue.issue_number,
         depends_on: issue.depends_on.clone(),
@@ -111,6 +115,7 @@ pub(super) async fn report(parts: &Parts, request: &NightRequest) -> Result<Plan
         budget_usd: request.config.budget_usd,
         ceilings: parts.settings.ceilings_json(),
         forecast,
+        checks,
     })
 }
 
