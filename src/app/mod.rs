@@ -3,7 +3,9 @@
 //!
 //! Owns the order of starting and stopping. Never decides anything about a night.
 
+mod bench;
 mod supervisor;
+pub mod tidy;
 mod wiring;
 
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use bench::{Bench, NO_ISSUE};
 /// For `foreman doctor`, which looks at each part by itself.
 pub use wiring::{ceilings, credential, places, sandbox_mode, tiers};
 
@@ -20,7 +23,7 @@ use crate::builders::{Builders, Healing, Switchboard};
 use crate::config::{Config, Database};
 use crate::domain::redact::Redactor;
 use crate::failpoint::{self, Failpoints};
-use crate::gate::{Gate, GateError};
+use crate::gate::{Gate, GateError, Overrides};
 use crate::git::{Git, GitError};
 use crate::github::{GitHub, GitHubError};
 use crate::governance::{Governance, GovernanceError};
@@ -33,6 +36,8 @@ use crate::store::{DataLock, DatabaseUrl, OpenOptions, Store, StoreClock, StoreE
 
 /// How often unfinished nights are looked for while the service runs.
 const RECONCILE_EVERY: Duration = Duration::from_secs(15);
+/// How often leftovers are looked for.
+const TIDY_EVERY: Duration = Duration::from_hours(1);
 /// Kept of the shutdown bound for closing the server and the store.
 const CLOSING_RESERVE: Duration = Duration::from_secs(3);
 
@@ -51,6 +56,8 @@ pub enum AppError {
     Sandbox(#[from] SandboxError),
     #[error(transparent)]
     Gate(#[from] GateError),
+    #[error("no temporary folder (set TMPDIR to one that can be written): {0}")]
+    TemporaryFolder(#[source] std::io::Error),
     #[error("cannot start the thread that starts children: {0}")]
     Children(#[source] std::io::Error),
     #[error("cannot listen on HOST={host} PORT={port}: {source}")]
@@ -109,7 +116,8 @@ impl App {
         let sandbox = Sandbox::detect(children, wiring::sandbox_mode(&config), helper).await?;
         say_what_is_held(&sandbox);
         let gate =
-            Gate::new(sandbox.clone(), store.clone(), &config.data_dir, Arc::clone(&redactor))?;
+            Gate::new(sandbox.clone(), store.clone(), &config.data_dir, Arc::clone(&redactor))?
+                .with_overrides(Overrides::new(config.repositories.clone()));
         let builders = Builders {
             store: store.clone(),
             models: Models::new()?,
@@ -161,6 +169,10 @@ impl App {
             closing.clone(),
         );
         let serving = http::serve(listener, router, closing.clone(), http::HEAD_WITHIN);
+        let tidier = tokio::spawn({
+            let (store, config) = (self.store.clone(), Arc::clone(&self.config));
+            async move { tidy_now_and_again(&store, &config).await }
+        });
         let reconciler = tokio::spawn({
             let overnight = self.overnight.clone();
             async move { overnight.reconcile(RECONCILE_EVERY).await }
@@ -197,6 +209,7 @@ impl App {
         drop(watchdog.await);
         self.overnight.shutdown(self.work_bound()).await;
         reconciler.abort();
+        tidier.abort();
         watching.cancel();
         if let Some(checking) = checking {
             drop(checking.await);
@@ -228,6 +241,30 @@ impl App {
 
     fn closing_reserve(&self) -> Duration {
         CLOSING_RESERVE.min(self.config.shutdown / 2)
+    }
+}
+
+/// Takes away what old nights left, at the start and once an hour.
+async fn tidy_now_and_again(store: &Store, config: &Config) {
+    loop {
+        let now = std::time::SystemTime::now();
+        match tidy::leftovers(&config.data_dir, Some(store), config.disk, now).await {
+            Ok(found) => {
+                for leftover in &found {
+                    tracing::info!(
+                        bytes = leftover.bytes,
+                        "{} goes: {}",
+                        leftover.path.display(),
+                        leftover.why
+                    );
+                }
+                for error in tidy::remove(&found).await {
+                    tracing::warn!(%error, "a leftover of an old night stays: {error}");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the data folder could not be tidied: {error}"),
+        }
+        tokio::time::sleep(TIDY_EVERY).await;
     }
 }
 
@@ -276,12 +313,13 @@ pub async fn read_switchboard(config: &Config) -> Result<Switchboard, AppError> 
 
 /// The switch by itself, for a command that puts it while no server runs.
 pub async fn open_switchboard(config: &Config) -> Result<(DataLock, Switchboard), AppError> {
-    let lock = DataLock::take(&config.data_dir)?;
-    let url = wiring::database(config)?;
-    let redactor = Arc::new(Redactor::new(config.secrets()));
-    let options = OpenOptions { url, redactor, clock: StoreClock::System, read_only: false };
-    let store = Store::open(options).await?;
+    let (lock, store) = open_for_writing(config).await?;
     Ok((lock, Switchboard::new(store, wiring::switch_rules(config))))
+}
+
+/// A copy of the database in one file; its bytes.
+pub async fn backup(config: &Config, to: &std::path::Path) -> Result<u64, AppError> {
+    Ok(crate::store::backup(&wiring::database(config)?, to).await?)
 }
 
 /// The escalation desk over a store that is only read.

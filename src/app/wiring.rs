@@ -226,7 +226,9 @@ pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
         rails: rails_policy(config),
         local_command: config.models.local_command.is_some(),
         copilot: copilot(config),
+        progress_labels: config.labels.progress,
         data_dir: config.data_dir.clone(),
+        disk_floor: u64::from(config.disk.floor_mb) << 20,
         renew_every: RENEW_EVERY,
     }
 }

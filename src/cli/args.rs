@@ -48,6 +48,21 @@ pub enum Command {
         #[arg(value_name = "OWNER/REPO")]
         repo: Option<RepoName>,
     },
+    /// Follow what a running server does, event by event
+    Watch {
+        /// Only this run; it ends with it
+        #[arg(long, value_name = "RUN_ID", value_parser = run_id)]
+        run: Option<RunId>,
+        /// Only this repository's nights
+        #[arg(value_name = "OWNER/REPO")]
+        repo: Option<RepoName>,
+    },
+    /// Why an issue is skipped, blocked, refused or waiting, and what would change that
+    Why {
+        /// OWNER/REPO#12
+        #[arg(value_name = "OWNER/REPO#N", value_parser = issue_of)]
+        of: IssueOf,
+    },
     /// Ask a run to end after its current effect
     Cancel {
         /// As `run` and `status` show it
@@ -56,7 +71,30 @@ pub enum Command {
     },
     /// Write `.env` and `foreman.toml` where they are missing, then check what a night needs
     Init(InitArgs),
-    /// Check what a night needs; exits non-zero on what would stop one
+    /// Take away what old nights left in the data folder
+    Clean {
+        /// Say what would go, and leave it
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Copy the database into one file, also while Foreman works
+    Backup {
+        /// A file that is not there yet
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Judge a local commit or branch as a night would; exits 0 passed, 1 refused, 2 the base is red
+    Gate(GateArgs),
+    /// The logs behind a run's checks, or one of them
+    Logs {
+        /// As `run` and `status` show it
+        #[arg(value_name = "RUN_ID", value_parser = run_id)]
+        run: RunId,
+        /// The log's hash, or its beginning
+        #[arg(value_name = "SHA256", value_parser = hash)]
+        sha256: Option<String>,
+    },
+    /// Check what a night needs, and with OWNER/REPO run its base's checks; exits non-zero on what would stop a night
     Doctor {
         /// Look also at what we may do with this repository
         #[arg(value_name = "OWNER/REPO")]
@@ -217,6 +255,28 @@ pub struct RunArgs {
     pub dry_run: bool,
 }
 
+#[derive(Debug, Args)]
+pub struct GateArgs {
+    /// A branch, a commit that a branch holds, or HEAD; what is not committed is not judged
+    #[arg(value_name = "COMMIT", default_value = "HEAD")]
+    pub commit: String,
+    /// The branch it would be merged into; the remote's default unless told
+    #[arg(long, value_name = "BRANCH")]
+    pub base: Option<String>,
+    /// The clone
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub repository: PathBuf,
+    /// Whose policy of the operator's holds
+    #[arg(long, value_name = "OWNER/REPO")]
+    pub repo: Option<RepoName>,
+    /// As if its issue bore this label; may be given several times
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
+    /// As if its issue were a bug: a regression test is wanted
+    #[arg(long)]
+    pub bug: bool,
+}
+
 fn issue_number(text: &str) -> Result<IssueNumber, String> {
     let digits = text.trim().trim_start_matches('#');
     match digits.parse::<u32>() {
@@ -250,6 +310,29 @@ fn period(text: &str) -> Result<Period, String> {
 fn limit(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=1_000).contains(number));
     number.ok_or_else(|| "it takes a number from 1 to 1000".to_owned())
+}
+
+/// An issue with its repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssueOf {
+    pub repo: RepoName,
+    pub issue: IssueNumber,
+}
+
+fn issue_of(text: &str) -> Result<IssueOf, String> {
+    let takes = || "it takes OWNER/REPO#N, like octo/app#12".to_owned();
+    let (repo, number) = text.split_once('#').ok_or_else(takes)?;
+    Ok(IssueOf { repo: repo.parse().map_err(|_| takes())?, issue: issue_number(number)? })
+}
+
+fn hash(text: &str) -> Result<String, String> {
+    let possible =
+        (4..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if possible {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("it takes 4 to 64 hexadecimal digits".to_owned())
+    }
 }
 
 fn run_id(text: &str) -> Result<RunId, String> {

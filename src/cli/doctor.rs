@@ -77,9 +77,15 @@ pub async fn doctor(
     json: bool,
 ) -> Result<ExitCode, CliError> {
     let mut findings = Findings::default();
+    let mut proposal = None;
     match load(lookup, "warn") {
         Ok(config) => {
             examine(&config, repo.as_ref(), &mut findings).await;
+            let nothing_stops = findings.0.iter().all(|it| it.level != Level::Fail);
+            // A base is looked at where a night could reach it.
+            if let Some(repo) = repo.as_ref().filter(|_| nothing_stops) {
+                proposal = super::base_check::look(&config, repo, &mut findings).await;
+            }
             if live {
                 super::live_check::ask_each(config, &mut findings).await;
             }
@@ -88,10 +94,16 @@ pub async fn doctor(
     }
     let fails = findings.0.iter().filter(|finding| finding.level == Level::Fail).count();
     if json {
-        print_json(&json!({ "success": fails == 0, "checks": findings.0 }));
+        let policy = proposal.map(|it| json!({ "toml": it.text, "wouldPass": it.passes }));
+        print_json(&json!({ "success": fails == 0, "checks": findings.0, "policy": policy }));
     } else {
         for finding in &findings.0 {
             print!("{}", lines(finding));
+        }
+        if let Some(proposal) = proposal {
+            let would =
+                if proposal.passes { "would pass" } else { "fits once the base is repaired" };
+            println!("\nA .foreman.toml that {would}:\n\n{}", proposal.text);
         }
         println!("{}", if fails == 0 { "A night can run." } else { "A night cannot run yet." });
     }
@@ -327,6 +339,7 @@ async fn github(config: &Config, repo: Option<&RepoName>, findings: &mut Finding
         }
         Err(error) => return findings.fail(WHAT, error.to_string(), ""),
     }
+    super::base_check::permissions(&client, repo, findings).await;
     // An App's bot is no collaborator; what it may do is granted at its installation.
     let Some(login) = login.filter(|login| !login.ends_with("[bot]")) else { return };
     match client.permission(repo, &login).await {

@@ -3,16 +3,21 @@
 #![allow(clippy::print_stdout, reason = "printing is what a command line does")]
 
 mod args;
+mod backup;
+mod base_check;
 mod builder;
 mod cancel;
+mod clean;
 mod client;
 mod demo;
 mod doctor;
 mod escalation;
+mod gate;
 mod governance;
 mod governance_log;
 mod init;
 mod live_check;
+mod logs;
 mod manual;
 mod plan;
 mod progress;
@@ -20,6 +25,8 @@ mod run;
 mod serve;
 mod signals;
 mod status;
+mod watch;
+mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -76,6 +83,7 @@ impl CliError {
             Self::Start(StartError::NoCredential) => "no_github_credential",
             Self::Start(StartError::RunActive(_)) => "run_active",
             Self::Start(StartError::Disabled) => "overnight_disabled",
+            Self::Start(StartError::DiskFull { .. }) => "disk_full",
             Self::App(_) | Self::Store(_) | Self::Start(_) | Self::Plan(_) | Self::Demo(_) => {
                 "failed"
             }
@@ -110,6 +118,14 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
             builder::builder(load(&lookup, QUIET)?, to, reason.as_deref(), json).await
         }
         Command::Doctor { repo, live } => doctor::doctor(&lookup, repo, live, json).await,
+        Command::Watch { run, repo } => watch::watch(&load(&lookup, QUIET)?, run, repo, json).await,
+        Command::Why { of } => why::why(&load(&lookup, QUIET)?, &of, json).await,
+        Command::Clean { dry_run } => clean::clean(&load(&lookup, QUIET)?, dry_run, json).await,
+        Command::Backup { file } => backup::backup(&load(&lookup, QUIET)?, &file, json).await,
+        Command::Gate(args) => gate::gate(&load(&lookup, QUIET)?, args, json).await,
+        Command::Logs { run, sha256 } => {
+            logs::logs(&load(&lookup, QUIET)?, &run, sha256.as_deref(), json).await
+        }
         Command::Escalation { command } => {
             escalation::escalation(load(&lookup, "warn")?, command, json).await
         }

@@ -111,6 +111,23 @@ pub fn for_people(plan: &Value) -> String {
         budget.map_or_else(|| "none".to_owned(), |usd| format!("${usd:.2}"))
     ));
     out.push_str(&forecast(&plan["forecast"]));
+    out.push_str(&checks(&plan["checks"]));
+    out
+}
+
+/// What would be run to judge a change, and by whose word.
+fn checks(checks: &Value) -> String {
+    let mut out = String::new();
+    for found in checks["found"].as_array().into_iter().flatten() {
+        let heading = if out.is_empty() { "checks:\n" } else { "" };
+        out.push_str(&format!(
+            "{heading}      {}\n",
+            printable(found.as_str().unwrap_or_default())
+        ));
+    }
+    if let Some(note) = checks["note"].as_str() {
+        out.push_str(&format!("checks: {}\n", printable(note)));
+    }
     out
 }
 

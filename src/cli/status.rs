@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use chrono::Utc;
 use serde_json::{Value, json};
 
 use super::client::Client;
@@ -10,6 +11,7 @@ use crate::app::{self, AppError};
 use crate::config::Config;
 use crate::domain::ids::RepoName;
 use crate::domain::run::{IssueStatus, Run};
+use crate::overnight;
 use crate::store::StoreError;
 
 pub async fn status(
@@ -39,6 +41,9 @@ pub async fn status(
     if active.is_empty() && latest.is_none() {
         println!("Nothing has run here yet");
     }
+    for now in answer["doing"].as_array().into_iter().flatten() {
+        print!("{}", doing(now));
+    }
     let ended = latest.filter(|run| active.iter().all(|other| other.id != run.id));
     for run in active.iter().chain(&ended) {
         print!("{}", lines(run));
@@ -50,11 +55,13 @@ async fn stored(config: &Config, repo: Option<&RepoName>) -> Result<Value, CliEr
     let store = match app::open_for_reading(config).await {
         Ok(store) => store,
         Err(AppError::Store(StoreError::NoDatabase(_))) => {
-            return Ok(json!({ "success": true, "run": null, "activeRuns": [] }));
+            let nothing = json!({ "success": true, "run": null, "activeRuns": [], "doing": [] });
+            return Ok(nothing);
         }
         Err(error) => return Err(error.into()),
     };
     let (run, active) = (store.latest_run(repo).await?, store.active_runs(repo).await?);
+    let doing = overnight::doing(&store, &active, Utc::now()).await?;
     let (quota, events) = (store.quota_used().await?, store.event_stats().await?);
     store.close().await;
     let quota =
@@ -63,6 +70,7 @@ async fn stored(config: &Config, repo: Option<&RepoName>) -> Result<Value, CliEr
         "success": true,
         "run": run,
         "activeRuns": active,
+        "doing": doing,
         "status": { "quotaUsage": quota, "governanceStats": events },
     }))
 }
@@ -70,6 +78,23 @@ async fn stored(config: &Config, repo: Option<&RepoName>) -> Result<Value, CliEr
 fn read<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, CliError> {
     serde_json::from_value(value.clone())
         .map_err(|error| CliError::Other(format!("the answer cannot be read: {error}")))
+}
+
+/// `now  #12 Title: building, for 3 min 12 s, $0.0312`
+fn doing(now: &Value) -> String {
+    let step = now["step"].as_str().unwrap_or("under way");
+    let took = now["seconds"].as_i64().map_or_else(String::new, |seconds| {
+        let (minutes, seconds) = (seconds / 60, seconds % 60);
+        let minutes = if minutes > 0 { format!("{minutes} min ") } else { String::new() };
+        format!(", for {minutes}{seconds} s")
+    });
+    let line = format!(
+        "now  #{} {}: {step}{took}, ${:.4}",
+        now["issueNumber"],
+        now["title"].as_str().unwrap_or_default(),
+        now["costUsd"].as_f64().unwrap_or_default()
+    );
+    format!("{}\n", printable(&line))
 }
 
 fn lines(run: &Run) -> String {

@@ -9,9 +9,11 @@ use serde::Deserialize;
 use super::error::ConfigError;
 use super::notices::{Alerts, GovernanceTable};
 use super::tables::{
-    CopilotTable, DesktopTable, Escalation, Limits, Publish, ServerTable, Setup, TierOverride,
-    Trust,
+    CopilotTable, DesktopTable, Disk, Escalation, Labels, Limits, Publish, ServerTable, Setup,
+    TierOverride, Trust,
 };
+use crate::domain::ids::RepoName;
+use crate::domain::policy::PolicyFile;
 use crate::domain::tier::ModelTier;
 
 /// The whole file.
@@ -29,6 +31,10 @@ pub struct File {
     pub alerts: Alerts,
     pub governance: GovernanceTable,
     pub git: Publish,
+    pub labels: Labels,
+    pub disk: Disk,
+    /// By `owner/name`; `*` is for those without one.
+    pub repositories: BTreeMap<String, PolicyFile>,
 }
 
 impl File {
@@ -129,6 +135,10 @@ impl File {
                 let shown = format!("[{} characters]", name.chars().count());
                 return refuse(key, &shown, "the name of a variable, like FOREMAN_ALERT_SECRET");
             }
+        }
+        let is_name = |name: &String| name == "*" || name.parse::<RepoName>().is_ok();
+        if let Some(name) = self.repositories.keys().find(|name| !is_name(name)) {
+            return refuse("repositories", name, "owner/name, or * for every other");
         }
         self.check_tiers(path)
     }

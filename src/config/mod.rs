@@ -30,11 +30,12 @@ pub use notices::{
 };
 pub use parse::is_loopback;
 pub use tables::{
-    Authors, CopilotTable, Escalation, Limits, LocalRepository, Publish, Review, Rule, Setup,
-    TierOverride, Trust,
+    Authors, CopilotTable, Disk, Escalation, Labels, Limits, LocalRepository, Publish, Review, Rule,
+    Setup, TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
 
+use crate::domain::policy::PolicyFile;
 use crate::domain::run::NightConfig;
 use crate::domain::tier::ModelTier;
 
@@ -61,6 +62,10 @@ pub struct Config {
     /// `OVERNIGHT_EXECUTION_ENABLED`, default true.
     pub overnight_enabled: bool,
     pub publish: Publish,
+    pub labels: Labels,
+    pub disk: Disk,
+    /// `[repositories."<owner/name>"]`: the operator's policies, above the repositories' own.
+    pub repositories: BTreeMap<String, PolicyFile>,
     pub setup: Setup,
     pub alerts: AlertSettings,
     pub governance: Governance,
@@ -212,6 +217,9 @@ impl Config {
             log: parse::log(&env)?,
             overnight_enabled: env.boolean("OVERNIGHT_EXECUTION_ENABLED")?.unwrap_or(true),
             publish: file.git,
+            labels: file.labels,
+            disk: file.disk,
+            repositories: file.repositories,
             setup: file.setup,
             alerts: notices::alerts(&env, file.alerts)?,
             governance: notices::governance(&env, file.governance)?,

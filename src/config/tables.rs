@@ -268,6 +268,34 @@ pub struct Setup {
     pub registries: Vec<String>,
 }
 
+/// `[labels]`: labels that Foreman sets on issues.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Labels {
+    /// `foreman:in-progress`, `foreman:proposed`, `foreman:refused`. Default false.
+    pub progress: bool,
+}
+
+/// `[disk]`: what the data folder may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Disk {
+    /// MiB that must be free for a night to start. Default 512.
+    pub floor_mb: u32,
+    /// Days that leftover workspaces are kept. Default 3.
+    pub keep_days: u32,
+    /// GiB that leftover workspaces may take together. Default 20.
+    pub keep_gb: u32,
+    /// Days that the mirror of a repository is kept which no night looks at. Default 60.
+    pub mirror_days: u32,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self { floor_mb: 512, keep_days: 3, keep_gb: 20, mirror_days: 60 }
+    }
+}
+
 /// `[git]`: how commits are signed and worded.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

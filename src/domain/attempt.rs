@@ -312,7 +312,8 @@ impl State {
         if self.may_climb(rules) {
             return self.climb(Some(digest), Grounds { code, reason });
         }
-        self.failed(rules, code, reason)
+        let rounds = self.round + 1;
+        self.failed(rules, code, format!("{reason} (given up after {rounds} rounds)"))
     }
 }
 

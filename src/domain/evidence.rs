@@ -52,6 +52,16 @@ pub enum CheckOutcome {
 }
 
 impl CheckOutcome {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::NotApplicable => "not applicable",
+            Self::NotRun => "not run",
+        }
+    }
+
     /// Whether a change may be published with this outcome.
     #[must_use]
     pub const fn lets_pass(self) -> bool {
@@ -79,6 +89,22 @@ pub struct Check {
     pub log_sha256: Option<String>,
     /// Sentences: what was wrong, or why the check does not apply.
     pub findings: Vec<String>,
+}
+
+/// How much a change is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeSize {
+    pub files: u64,
+    pub added_lines: u64,
+    pub removed_lines: u64,
+}
+
+impl fmt::Display for ChangeSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files = if self.files == 1 { "file" } else { "files" };
+        write!(f, "{} {files}, +{} -{}", self.files, self.added_lines, self.removed_lines)
+    }
 }
 
 /// The whole of the gate's judgement, as the contract shows it.

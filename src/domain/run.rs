@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{GovernanceSummary, QaSummary};
+use super::evidence::{ChangeSize, GovernanceSummary, QaSummary};
 use super::ids::{CommitId, IssueNumber, RepoName, RunId, TreeId};
 use super::money::Usd;
 use super::plan::{DependencyMode, ReasonCode, SequenceType};
@@ -176,6 +176,9 @@ pub struct IssueResult {
     pub qa_results: Option<QaSummary>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub governance_results: Option<GovernanceSummary>,
+    /// How much was changed, from the base to the tree that was judged.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub change_size: Option<ChangeSize>,
     /// `EscalationEvent`s of the contract; folded from the ledger when the row is read.
     pub model_escalations: Vec<serde_json::Value>,
     pub cost_usd: Usd,
@@ -206,6 +209,7 @@ impl IssueResult {
             tree_sha: None,
             qa_results: None,
             governance_results: None,
+            change_size: None,
             model_escalations: Vec::new(),
             cost_usd: Usd::ZERO,
             execution_time: 0,

@@ -31,7 +31,7 @@ pub struct BaseVerdict {
     pub flaky: Vec<String>,
     /// Tracked files that the commands change by themselves.
     pub altered: BTreeSet<String>,
-    /// What was detected, for people.
+    /// What was detected and which commands follow, for people.
     pub detected: Vec<String>,
     /// It is red because packages could not be reached.
     pub dependencies_unavailable: bool,
@@ -109,7 +109,7 @@ fn verdict(commit: &CommitId, policy: &Policy, session: &Session) -> BaseVerdict
         results: session.results.clone(),
         flaky: Vec::new(),
         altered: session.altered.clone(),
-        detected: policy.detected.clone(),
+        detected: policy.found(),
         dependencies_unavailable: session.results.iter().any(|result| result.unreachable.is_some()),
     }
 }
@@ -142,7 +142,7 @@ fn red_sentence(result: &CommandResult, check: &Check) -> String {
 #[must_use]
 pub(super) fn nothing_proves(policy: &Policy, results: &[CommandResult]) -> Option<String> {
     match policy.of(CommandKind::Test) {
-        Commands::NoneByPolicy => None,
+        Commands::NoneByPolicy | Commands::NoneByOperator => None,
         Commands::NothingFound => Some(format!(
             "there is no test command, so no change can be proven: name one in {POLICY_FILE} \
              (`[gate]`, `test = \"…\"`), or say `test = []` if there is none"

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 
 use super::policy::{CommandKind, Detected};
 
+mod node;
+mod python;
+
 /// The files whose text detection looks at, where they exist at the root.
 pub const MANIFESTS: &[&str] = &[
     "Cargo.toml",
@@ -13,8 +16,11 @@ pub const MANIFESTS: &[&str] = &[
     "pyproject.toml",
     "setup.cfg",
     "tox.ini",
+    "pytest.ini",
+    "Pipfile",
     "requirements.txt",
     "requirements-dev.txt",
+    "dev-requirements.txt",
     "Makefile",
     "makefile",
     "GNUmakefile",
@@ -42,18 +48,17 @@ impl Files {
     }
 }
 
-/// What the repository uses. Make is asked only where nothing more telling is there.
+/// What the repository uses. Make is asked where nothing more telling gives a test, and in full only
+/// where there is nothing else.
 #[must_use]
 pub fn detect(files: &Files) -> Detected {
     let mut found = Detected::default();
     cargo(files, &mut found);
-    node(files, &mut found);
-    python(files, &mut found);
+    node::look(files, &mut found);
+    python::look(files, &mut found);
     go(files, &mut found);
     java(files, &mut found);
-    if found.commands.is_empty() {
-        make(files, &mut found);
-    }
+    make(files, &mut found);
     found
 }
 
@@ -69,7 +74,8 @@ fn cargo(files: &Files, found: &mut Detected) {
         return;
     }
     let mut flags = String::new();
-    if files.text(FROM).lines().any(|line| line.trim() == "[workspace]") {
+    let workspace = |line: &str| line.trim() == "[workspace]" || line.starts_with("[workspace.");
+    if files.text(FROM).lines().any(workspace) {
         flags.push_str(" --workspace");
     }
     if files.has("Cargo.lock") {
@@ -81,79 +87,6 @@ fn cargo(files: &Files, found: &mut Detected) {
     found.notes.push("Cargo (Cargo.toml)".to_owned());
 }
 
-fn node(files: &Files, found: &mut Detected) {
-    const FROM: &str = "package.json";
-    if !files.has(FROM) {
-        return;
-    }
-    let manifest: serde_json::Value =
-        serde_json::from_str(files.text(FROM)).unwrap_or(serde_json::Value::Null);
-    let (manager, install) = if files.has("pnpm-lock.yaml") {
-        ("pnpm", "pnpm install --frozen-lockfile --offline")
-    } else if files.has("yarn.lock") {
-        ("yarn", "yarn install --frozen-lockfile --offline")
-    } else if files.has("package-lock.json") {
-        ("npm", "npm ci --offline --no-audit --no-fund")
-    } else {
-        ("npm", "npm install --offline --no-audit --no-fund")
-    };
-    let needs = ["dependencies", "devDependencies"].iter().any(|key| {
-        manifest.get(key).and_then(serde_json::Value::as_object).is_some_and(|map| !map.is_empty())
-    });
-    if needs {
-        found.add(CommandKind::Setup, install, FROM);
-    }
-    let script = |name: &str| {
-        manifest
-            .pointer(&format!("/scripts/{name}"))
-            .and_then(serde_json::Value::as_str)
-            // What `npm init` writes is no test.
-            .filter(|script| !script.contains("no test specified"))
-    };
-    for (kind, name) in
-        [(CommandKind::Build, "build"), (CommandKind::Lint, "lint"), (CommandKind::Test, "test")]
-    {
-        if script(name).is_some() {
-            found.add(kind, format!("{manager} run {name}"), FROM);
-        }
-    }
-    found.notes.push(format!("{manager} (package.json)"));
-}
-
-fn python(files: &Files, found: &mut Detected) {
-    let Some(from) = ["pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "requirements.txt"]
-        .into_iter()
-        .chain(["pytest.ini", "conftest.py"])
-        .find(|name| files.has(name))
-    else {
-        return;
-    };
-    let settings: String = MANIFESTS.iter().map(|name| files.text(name)).collect();
-    let pytest = files.any(|path| path.ends_with("conftest.py") || path == "pytest.ini")
-        || settings.contains("pytest");
-    let test_files = files.any(|path| {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        path_is_python(name) && (name.starts_with("test_") || name.ends_with("_test.py"))
-    });
-    found.add(CommandKind::Build, "python3 -m compileall -q .", from);
-    if settings.contains("[tool.ruff") || files.has("ruff.toml") || files.has(".ruff.toml") {
-        found.add(CommandKind::Lint, "ruff check .", from);
-    }
-    if settings.contains("[tool.mypy") || files.has("mypy.ini") {
-        found.add(CommandKind::Lint, "mypy .", from);
-    }
-    if pytest {
-        found.add(CommandKind::Test, "python3 -m pytest", from);
-    } else if test_files {
-        found.add(CommandKind::Test, "python3 -m unittest discover -v", from);
-    }
-    found.notes.push(format!("Python ({from})"));
-}
-
-fn path_is_python(name: &str) -> bool {
-    std::path::Path::new(name).extension().is_some_and(|extension| extension == "py")
-}
-
 fn go(files: &Files, found: &mut Detected) {
     const FROM: &str = "go.mod";
     if !files.has(FROM) {
@@ -161,19 +94,24 @@ fn go(files: &Files, found: &mut Detected) {
     }
     found.add(CommandKind::Build, "go build ./...", FROM);
     found.add(CommandKind::Lint, "go vet ./...", FROM);
+    if let Some(from) = first(files, &[".golangci.yml", ".golangci.yaml", ".golangci.toml"]) {
+        found.add(CommandKind::Lint, "golangci-lint run", from);
+    }
     found.add(CommandKind::Test, "go test -v ./...", FROM);
     found.notes.push("Go (go.mod)".to_owned());
 }
 
+const GRADLE: &[&str] =
+    &["build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"];
+
 fn java(files: &Files, found: &mut Detected) {
     if files.has("pom.xml") {
-        found.add(CommandKind::Build, "mvn -B -o -q compile", "pom.xml");
-        found.add(CommandKind::Test, "mvn -B -o test", "pom.xml");
+        let tool = if files.has("mvnw") { "sh mvnw" } else { "mvn" };
+        found.add(CommandKind::Build, format!("{tool} -B -o -q test-compile"), "pom.xml");
+        found.add(CommandKind::Test, format!("{tool} -B -o test"), "pom.xml");
         found.notes.push("Maven (pom.xml)".to_owned());
-    } else if let Some(from) =
-        ["build.gradle", "build.gradle.kts"].into_iter().find(|name| files.has(name))
-    {
-        let tool = if files.has("gradlew") { "./gradlew" } else { "gradle" };
+    } else if let Some(from) = first(files, GRADLE) {
+        let tool = if files.has("gradlew") { "sh gradlew" } else { "gradle" };
         found.add(CommandKind::Build, format!("{tool} --offline assemble"), from);
         found.add(CommandKind::Test, format!("{tool} --offline test"), from);
         found.notes.push(format!("Gradle ({from})"));
@@ -181,79 +119,39 @@ fn java(files: &Files, found: &mut Detected) {
 }
 
 fn make(files: &Files, found: &mut Detected) {
-    let Some(from) = ["Makefile", "makefile", "GNUmakefile"].into_iter().find(|n| files.has(n))
-    else {
-        return;
-    };
+    let Some(from) = first(files, &["Makefile", "makefile", "GNUmakefile"]) else { return };
     let target = |name: &str| {
         files.text(from).lines().any(|line| {
-            line.strip_prefix(name)
-                .is_some_and(|rest| rest.trim_start().starts_with(':') && !rest.contains(":="))
+            // Several targets may share a line, and `:=` is no rule.
+            line.split_once(':').is_some_and(|(targets, rest)| {
+                !rest.starts_with('=')
+                    && !targets.starts_with(['.', '\t', ' '])
+                    && targets.split_whitespace().any(|target| target == name)
+            })
         })
     };
-    for (kind, names) in [
-        (CommandKind::Build, &["build", "all"][..]),
-        (CommandKind::Lint, &["lint"][..]),
-        (CommandKind::Test, &["test", "check"][..]),
+    let alone = found.notes.is_empty();
+    let tested = found.commands.iter().any(|(kind, ..)| *kind == CommandKind::Test);
+    let mut used = false;
+    for (kind, names, wanted) in [
+        (CommandKind::Build, &["build", "all"][..], alone),
+        (CommandKind::Lint, &["lint"][..], alone),
+        (CommandKind::Test, &["test", "tests", "check"][..], !tested),
     ] {
-        if let Some(name) = names.iter().find(|name| target(name)) {
+        if let Some(name) = names.iter().find(|name| wanted && target(name)) {
             found.add(kind, format!("make {name}"), from);
+            used = true;
         }
     }
-    if !found.commands.is_empty() {
+    if used {
         found.notes.push(format!("Make ({from})"));
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn commands(files: &[(&str, &str)]) -> Vec<(CommandKind, String)> {
-        let files = Files {
-            paths: files.iter().map(|(path, _)| (*path).to_owned()).collect(),
-            texts: files.iter().map(|(p, t)| ((*p).to_owned(), (*t).to_owned())).collect(),
-        };
-        detect(&files).commands.into_iter().map(|(kind, command, _)| (kind, command)).collect()
-    }
-
-    fn test_of(files: &[(&str, &str)]) -> Option<String> {
-        commands(files).into_iter().find(|(kind, _)| *kind == CommandKind::Test).map(|(_, c)| c)
-    }
-
-    #[test]
-    fn each_ecosystem() {
-        let cases: &[(&[(&str, &str)], &str)] = &[
-            (&[("Cargo.toml", ""), ("Cargo.lock", "")], "cargo test --locked"),
-            (&[("Cargo.toml", "[workspace]\n")], "cargo test --workspace"),
-            (&[("package.json", r#"{"scripts":{"test":"jest"}}"#)], "npm run test"),
-            (
-                &[("package.json", r#"{"scripts":{"test":"jest"}}"#), ("pnpm-lock.yaml", "")],
-                "pnpm run test",
-            ),
-            (&[("pyproject.toml", "[tool.pytest]")], "python3 -m pytest"),
-            (&[("setup.py", ""), ("test_a.py", "")], "python3 -m unittest discover -v"),
-            (&[("go.mod", "")], "go test -v ./..."),
-            (&[("pom.xml", "")], "mvn -B -o test"),
-            (&[("build.gradle", ""), ("gradlew", "")], "./gradlew --offline test"),
-            (&[("Makefile", "build:\n\tcc\ntest: build\n\t./t\n")], "make test"),
-        ];
-        for (files, wanted) in cases {
-            assert_eq!(test_of(files).as_deref(), Some(*wanted), "{files:?}");
-        }
-    }
-
-    #[test]
-    fn nothing_is_nothing() {
-        assert!(commands(&[("README.md", "")]).is_empty());
-        assert!(commands(&[("Makefile", "install:\n")]).is_empty());
-        let placeholder = r#"{"scripts":{"test":"echo \"Error: no test specified\" && exit 1"}}"#;
-        assert_eq!(test_of(&[("package.json", placeholder)]), None);
-    }
-
-    #[test]
-    fn make_is_asked_last() {
-        let found = commands(&[("Cargo.toml", ""), ("Makefile", "test:\n")]);
-        assert!(found.iter().all(|(_, command)| command.starts_with("cargo")));
-    }
+/// The first of these files that is there.
+fn first<'a>(files: &Files, names: &[&'a str]) -> Option<&'a str> {
+    names.iter().copied().find(|name| files.has(name))
 }
+
+#[cfg(test)]
+mod tests;

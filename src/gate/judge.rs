@@ -16,7 +16,7 @@ use super::policy::{CommandKind, Policy};
 use super::qic::{Against, dimension_of, judge_result, new_lines};
 use super::rules::{coherence, markers, protected, secrets, size, tamper};
 use super::run::{CommandResult, Session};
-use super::{Candidate, Gate, Judgement, Verdict, base, digest, material, memory};
+use super::{Candidate, Gate, Judgement, Verdict, base, digest, material, memory, switches};
 use crate::domain::event::Severity;
 use crate::domain::evidence::{
     Check, CheckOutcome, Dimension, GovernanceSummary, QaSummary, Violation,
@@ -34,6 +34,7 @@ impl Gate {
     pub(super) async fn judge_candidate(
         &self,
         candidate: &Candidate<'_>,
+        policy: &Policy,
         cancel: &CancellationToken,
     ) -> Result<Verdict, GateError> {
         let mirror = candidate.mirror;
@@ -45,22 +46,23 @@ impl Gate {
                 found,
             });
         }
-        let policy = Policy::load(mirror, &candidate.base_verdict.commit).await?;
         let changes = material::changes(mirror, &candidate.base, &candidate.commit).await?;
         let paths = mirror.list(candidate.commit.as_str()).await?;
         let on_base = mirror.is_ancestor(&candidate.base, &candidate.commit).await?;
-        let mut diff = self.over_diff(candidate, &policy, &changes, &paths);
+        let mut diff = self.over_diff(candidate, policy, &changes, &paths);
         diff.checks.push(stands_on(candidate, on_base));
 
+        switches::apply(&policy.off, &mut diff.checks, &mut diff.violations);
         let mut checks = Vec::new();
         let refused = diff.checks.iter().any(|check| !check.outcome.lets_pass());
         if refused {
-            checks.extend(not_run(&policy, "not run: the diff alone is reason to refuse"));
+            checks.extend(not_run(policy, "not run: the diff alone is reason to refuse"));
         } else {
-            let session = self.commands(candidate, &policy, cancel).await?;
+            let session = self.commands(candidate, policy, cancel).await?;
             let lint_lines = self.new_lint_lines(candidate, &session.results).await?;
-            checks.extend(of_commands(candidate, &policy, &changes, &session, &lint_lines));
-            checks.push(counts(candidate, &session.results, &diff.fate, &policy));
+            checks.extend(of_commands(candidate, policy, &changes, &session, &lint_lines));
+            checks.push(counts(candidate, &session.results, &diff.fate, policy));
+            switches::apply(&policy.off, &mut checks, &mut diff.violations);
             checks.push(untouched(candidate, &session));
         }
         checks.append(&mut diff.checks);

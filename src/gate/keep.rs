@@ -64,6 +64,11 @@ impl Logs {
         }
     }
 
+    /// The log for a reader, redacted once more: a secret may have been set since it was written.
+    pub async fn show(&self, sha256: &str) -> Result<Option<String>, GateError> {
+        Ok(self.read(sha256).await?.map(|text| self.redactor.redact(&text)))
+    }
+
     fn path(&self, sha256: &str) -> PathBuf {
         self.dir.join(&sha256[..2]).join(sha256)
     }

@@ -7,7 +7,7 @@ use futures_util::stream::{StreamExt as _, TryStreamExt as _};
 use super::change::{ChangeKind, Changed};
 use super::detect::{Files, MANIFESTS, detect};
 use super::error::GateError;
-use super::policy::{POLICY_FILE, Policy, PolicyError};
+use super::policy::{POLICY_FILE, Policy, PolicyError, PolicyFile};
 use super::rules::size::LARGEST_TEXT;
 use crate::domain::ids::CommitId;
 use crate::git::{FileChange, FileStatus, GitError, Mirror, TreeOrCommit};
@@ -18,8 +18,13 @@ const READERS: usize = 4;
 const MOST_FILES_READ: usize = 1000;
 
 impl Policy {
-    /// The policy of a base commit: its `.foreman.toml`, filled up by detection.
-    pub async fn load(mirror: &Mirror, commit: &CommitId) -> Result<Self, GateError> {
+    /// The policy of a base commit: its `.foreman.toml`, the operator's word above it, detection
+    /// below.
+    pub async fn load(
+        mirror: &Mirror,
+        commit: &CommitId,
+        operator: Option<&PolicyFile>,
+    ) -> Result<Self, GateError> {
         let wrap = |source| GateError::Policy { commit: commit.clone(), source };
         let tree = commit.as_str();
         let text = match mirror.read(tree, POLICY_FILE).await? {
@@ -33,7 +38,7 @@ impl Policy {
                 files.texts.insert((*name).to_owned(), text);
             }
         }
-        Self::parse(text.as_deref(), detect(&files)).map_err(wrap)
+        Self::under(operator, text.as_deref(), detect(&files)).map_err(wrap)
     }
 }
 

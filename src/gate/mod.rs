@@ -8,9 +8,9 @@ pub mod change;
 pub mod detect;
 pub mod drift;
 pub mod finding;
-pub mod glob;
 pub mod logs;
 pub mod policy;
+pub mod propose;
 pub mod rules;
 pub mod scan;
 
@@ -24,6 +24,7 @@ mod memory;
 mod passed;
 mod qic;
 mod run;
+mod switches;
 mod witness;
 
 use std::path::Path;
@@ -38,11 +39,12 @@ use crate::git::Mirror;
 use crate::sandbox::Sandbox;
 use crate::store::{Fence, Store};
 
+pub use crate::domain::glob;
 pub use base::BaseVerdict;
 pub use error::GateError;
 pub use keep::{LOG_CAP, Logs};
 pub use passed::{Attempt, GatesPassed};
-pub use policy::Policy;
+pub use policy::{Overrides, POLICY_FILE, Policy};
 pub use run::{CommandResult, Ended};
 
 use memory::ChainMark;
@@ -54,6 +56,7 @@ pub struct Gate {
     runner: Runner,
     store: Store,
     chain: Arc<ChainMark>,
+    overrides: Arc<Overrides>,
 }
 
 /// A commit that a builder's work became, on the tip it was merged onto.
@@ -116,7 +119,24 @@ impl Gate {
         std::fs::create_dir_all(&dir).map_err(GateError::io("make", &dir))?;
         let dir = dir.canonicalize().map_err(GateError::io("find", &dir))?;
         let logs = Logs::new(data_dir, redactor);
-        Ok(Self { runner: Runner { sandbox, logs, dir }, store, chain: Arc::default() })
+        Ok(Self {
+            runner: Runner { sandbox, logs, dir },
+            store,
+            chain: Arc::default(),
+            overrides: Arc::default(),
+        })
+    }
+
+    /// The operator's policies, which stand above the repositories' own.
+    #[must_use]
+    pub fn with_overrides(mut self, overrides: Overrides) -> Self {
+        self.overrides = Arc::new(overrides);
+        self
+    }
+
+    /// The policy in force for a base commit.
+    pub async fn policy(&self, mirror: &Mirror, commit: &CommitId) -> Result<Policy, GateError> {
+        Policy::load(mirror, commit, self.overrides.of(mirror.repo())).await
     }
 
     /// Runs the checks on a base commit. The caller keeps the verdict for the night.
@@ -127,7 +147,7 @@ impl Gate {
         run: &RunId,
         cancel: &CancellationToken,
     ) -> Result<BaseVerdict, GateError> {
-        let policy = Policy::load(mirror, commit).await?;
+        let policy = self.policy(mirror, commit).await?;
         self.runner.base(mirror, commit, run, &policy, cancel).await
     }
 
@@ -138,7 +158,18 @@ impl Gate {
         candidate: Candidate<'_>,
         cancel: &CancellationToken,
     ) -> Result<Verdict, GateError> {
-        self.judge_candidate(&candidate, cancel).await
+        self.judge_labelled(candidate, &[], cancel).await
+    }
+
+    /// The same for an issue that bears labels of the policy, each set by someone with write access.
+    pub async fn judge_labelled(
+        &self,
+        candidate: Candidate<'_>,
+        labels: &[String],
+        cancel: &CancellationToken,
+    ) -> Result<Verdict, GateError> {
+        let policy = self.policy(candidate.mirror, &candidate.base_verdict.commit).await?;
+        self.judge_candidate(&candidate, &policy.for_labels(labels), cancel).await
     }
 
     /// Makes the proof again after a restart, from what `GatesPassed::to_value` gave: only where

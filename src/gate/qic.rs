@@ -73,7 +73,7 @@ fn outcome_of(result: &CommandResult, against: Against<'_>) -> (CheckOutcome, Ve
                     "`{command}` was detected from {from}, but this machine lacks it: {line}"
                 )],
             ),
-            Source::Policy => {
+            Source::Policy | Source::Operator => {
                 (CheckOutcome::Failed, vec![format!("`{command}` is not there: {line}")])
             }
         };
@@ -82,8 +82,10 @@ fn outcome_of(result: &CommandResult, against: Against<'_>) -> (CheckOutcome, Ve
     let mut notes = Vec::new();
     match result.ended {
         Ended::Exited(0) => {}
-        Ended::TimedOut => bad
-            .push(format!("`{command}` was stopped after {} s", against.policy.timeout.as_secs())),
+        Ended::TimedOut => {
+            let limit = against.policy.timeout_of(result.planned.kind).as_secs();
+            bad.push(format!("`{command}` was stopped after {limit} s"));
+        }
         Ended::Signalled(signal) => bad.push(format!("`{command}` was killed by signal {signal}")),
         Ended::Exited(code) => match known_lint(result, against) {
             Some(note) => notes.push(note),

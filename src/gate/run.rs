@@ -177,7 +177,7 @@ impl Runner {
         policy: &Policy,
         cancel: &CancellationToken,
     ) -> Result<CommandResult, GateError> {
-        let mut shell = Shell::new(planned.command.clone(), policy.timeout);
+        let mut shell = Shell::new(planned.command.clone(), policy.timeout_of(planned.kind));
         shell.output_cap = LOG_CAP;
         let finished = self.sandbox.run(&bench.place, &shell, cancel).await?;
         let ended = match finished.ending {

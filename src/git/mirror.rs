@@ -43,6 +43,7 @@ const CONFIGURATION: &str = "\
 pub struct Mirror {
     pub(super) git: Git,
     pub(super) cancel: CancellationToken,
+    repo: RepoName,
     path: PathBuf,
     url: String,
     origin: Option<String>,
@@ -60,7 +61,14 @@ impl Mirror {
     ) -> Result<Self, GitError> {
         let (url, origin) = remote::check_url(clone_url, git.plain_host.as_deref())?;
         let path = git.mirrors.join(format!("{}.git", repo.key()));
-        Ok(Self { git: git.clone(), cancel, path, url, origin, token, lock: git.lock_of(repo) })
+        let (git, lock, repo) = (git.clone(), git.lock_of(repo), repo.clone());
+        Ok(Self { git, cancel, repo, path, url, origin, token, lock })
+    }
+
+    /// Whose mirror it is.
+    #[must_use]
+    pub const fn repo(&self) -> &RepoName {
+        &self.repo
     }
 
     /// The same remote for who has no mirror: commands run beside all mirrors, in no repository.

@@ -9,6 +9,7 @@ mod checkout;
 mod command;
 mod error;
 mod history;
+mod local;
 mod mirror;
 mod paths;
 mod push;

@@ -143,6 +143,16 @@ impl GitHub {
         }
     }
 
+    /// Whether we are a GitHub App, whose permissions its installation names.
+    pub(super) fn is_app(&self) -> bool {
+        matches!(self.inner.identity, Some(Identity::App(_)))
+    }
+
+    /// Asks, for an answer whose headers matter.
+    pub(super) async fn answer(&self, ask: &Ask<'_>) -> Result<Answer, GitHubError> {
+        self.ask(ask, &ask.path).await
+    }
+
     /// Asks, and reads the answer as `T`.
     pub(super) async fn json<T: DeserializeOwned>(&self, ask: &Ask<'_>) -> Result<T, GitHubError> {
         let answer = self.ask(ask, &ask.path).await?;

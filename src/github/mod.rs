@@ -4,6 +4,7 @@
 //! worked on, and never runs git. The API is read leniently, with small types of our own: fields
 //! may be null, missing or new.
 
+mod access;
 mod answer;
 mod ask;
 mod client;
@@ -16,6 +17,7 @@ mod error;
 mod files;
 pub mod intake;
 mod issues;
+mod labels;
 mod limits;
 mod pause;
 mod people;
@@ -23,6 +25,7 @@ mod pulls;
 mod transport;
 mod wire;
 
+pub use access::{Grant, Held};
 pub use client::GitHub;
 pub use comments::Comment;
 pub use copilot::{AgentEvent, AgentEventKind, CopilotPull};

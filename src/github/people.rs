@@ -144,8 +144,8 @@ fn last_labelled(events: Vec<Event>, label: &str) -> Option<LabelEvent> {
     Some(LabelEvent { actor, actor_is_bot, at: last.created_at, renamed_since })
 }
 
-/// A login in a path: `dependabot[bot]`, or whatever a server calls a user.
-fn path_segment(text: &str) -> String {
+/// A login or a label in a path: `dependabot[bot]`, or whatever a server calls a user.
+pub(super) fn path_segment(text: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

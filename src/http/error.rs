@@ -195,6 +195,9 @@ impl From<StartError> for ApiError {
                 code: "shutting_down",
                 message: "Foreman is stopping; try again when it is back".to_owned(),
             },
+            error @ StartError::DiskFull { .. } => {
+                Self::Unavailable { code: "disk_full", message: error.to_string() }
+            }
             StartError::Store(error) => error.into(),
         }
     }

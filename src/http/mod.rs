@@ -17,6 +17,7 @@ mod governance_memory;
 mod governance_stream;
 mod health;
 mod layers;
+mod logs;
 #[cfg(test)]
 mod malformed;
 mod night_config;
@@ -27,6 +28,7 @@ mod serve;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,10 +98,12 @@ fn routes() -> Router<Api> {
     let quick = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/api/foreman/overnight/why", get(why::show))
         .route("/api/foreman/overnight/runs", get(runs::list))
         .route("/api/foreman/overnight/runs/{id}", get(runs::show))
         .route("/api/foreman/overnight/runs/{id}/cancel", post(runs::cancel))
         .route("/api/foreman/overnight/runs/{id}/report", get(runs::show_report))
+        .route("/api/foreman/overnight/runs/{id}/logs/{sha256}", get(logs::show))
         .route("/api/foreman/governance/events", get(governance::events))
         .route("/api/foreman/governance/stats", get(governance::stats))
         .route("/api/foreman/escalation/select", post(escalation::select))

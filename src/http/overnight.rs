@@ -5,6 +5,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use chrono::Utc;
 use serde_json::{Value, json};
 
 use super::body::{self, Kind};
@@ -12,6 +13,7 @@ use super::error::ApiError;
 use super::extract::Body;
 use super::{Api, query};
 use crate::domain::run::{NightConfig, Run};
+use crate::overnight;
 
 /// `POST`: 202 with the run, or 200 when the caller waited and it ended.
 pub(super) async fn start(
@@ -58,6 +60,7 @@ pub(super) async fn overview(
     let store = api.overnight.store();
     let run = store.latest_run(repo.as_ref()).await?;
     let active = store.active_runs(repo.as_ref()).await?;
+    let doing = overnight::doing(store, &active, Utc::now()).await?;
     let quota = store.quota_used().await?;
     let events = api.governance.log().event_stats().await?;
     // What a night is where its request says nothing: it may be sent back as it is.
@@ -73,6 +76,7 @@ pub(super) async fn overview(
         "scheduler": "off",
         "run": run,
         "activeRuns": active,
+        "doing": doing,
         "status": {
             "quotaUsage": {
                 "daily": quota.daily,

@@ -139,6 +139,19 @@ pub fn runs(query: &str) -> Result<RunFilter, ApiError> {
     })
 }
 
+/// `?owner&repo&issue`, all needed.
+pub fn issue_of_repository(query: &str) -> Result<(RepoName, IssueNumber), ApiError> {
+    let parameters = Parameters::read(query, &["owner", "repo", "issue"], &[])?;
+    let bad = |takes: &str| ApiError::invalid("invalid_parameter", takes.to_owned());
+    let (owner, name) = (parameters.get("owner"), parameters.get("repo"));
+    let repo = owner.zip(name).and_then(|(owner, name)| RepoName::new(owner, name).ok());
+    let repo = repo.ok_or_else(|| bad("owner and repo take names that GitHub would accept"))?;
+    let number = parameters.get("issue").and_then(|text| text.parse::<u32>().ok());
+    let number = number.filter(|number| *number > 0);
+    let number = number.ok_or_else(|| bad("issue takes the number of an issue"))?;
+    Ok((repo, IssueNumber(u64::from(number))))
+}
+
 const TIME: &str = "a time like 2026-11-22T02:00:00Z";
 /// What every reading of the event log takes.
 const FILTERS: [&str; 7] = ["type", "severity", "since", "until", "runId", "issue", "text"];

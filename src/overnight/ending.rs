@@ -3,12 +3,13 @@
 //! Each ending is one commit: rows, status and events together.
 
 use super::describe;
+use super::labels;
 use super::night::{Context, EngineError};
 use super::planning;
 use super::rows::mark_skipped;
 use super::settings::Parts;
 use crate::domain::event::{EventType, NewEvent, Severity};
-use crate::domain::ids::{IssueNumber, RunId};
+use crate::domain::ids::{IssueNumber, RepoName, RunId};
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::run::{IssueResult, IssueStatus, NightRequest, RunStatus, final_status};
 use crate::github::intake::{LabelWord, People};
@@ -174,16 +175,25 @@ pub(super) async fn failed(
     Ok(())
 }
 
+fn being_worked_on(rows: &[IssueResult]) -> Vec<IssueNumber> {
+    let running = rows.iter().filter(|row| row.status == IssueStatus::Running);
+    running.map(|row| row.issue_number).collect()
+}
+
 /// A person ended the night: rows that were not finished say so.
 pub(super) async fn cancelled(parts: &Parts, fence: &Fence) -> Result<(), EngineError> {
     let Some(run) = parts.store.run(&fence.run).await? else { return Ok(()) };
     parts.store.recover_calls(fence).await?;
     let skip = Skip::new(ReasonCode::Cancelled, "the night was cancelled");
+    let open = being_worked_on(&run.issue_results);
     let mut changes = end_open_rows(&fence.run, run.issue_results, &skip);
     let text = format!("Night for {}/{} cancelled", run.owner, run.repo);
     let event = NewEvent::new(EventType::OvernightExecutionCancelled, text).run(&fence.run);
     changes.push(Change::Event(event));
     changes.push(Change::RunStatus { status: RunStatus::Cancelled, errors: Vec::new() });
     parts.store.apply(fence, changes).await?;
+    if let Ok(repo) = format!("{}/{}", run.owner, run.repo).parse::<RepoName>() {
+        labels::given_up(parts, &repo, open).await;
+    }
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::build::{self, Built};
 use super::copilot_mark;
 use super::describe;
 use super::judge::{self, BaseJudge};
+use super::labels;
 use super::night::{Context, EngineError};
 use super::planning;
 use super::publish;
@@ -69,6 +70,8 @@ pub(super) struct Worker<'a> {
 pub(super) struct IssueCost {
     pub usd: Usd,
     pub tiers: Vec<ModelTier>,
+    /// The models' own ids, as they were first asked.
+    pub models: Vec<String>,
 }
 
 /// An issue about to be worked on, or why it is not.
@@ -90,6 +93,7 @@ pub(super) async fn work(
         Ok(Start::Worker(worker, effect, resumed)) => {
             let mut worker = *worker;
             worker.announce(resumed).await?;
+            labels::begun(&worker).await;
             context.parts.failpoints.hit("issue.started");
             match worker.run(effect).await {
                 Ok(end) => return worker.leave(end).await,
@@ -261,7 +265,13 @@ impl Worker<'_> {
         tiers.extend(self.state.finished_by);
         tiers.sort_unstable();
         tiers.dedup();
-        Ok(IssueCost { usd: calls.iter().map(|call| call.cost).sum(), tiers })
+        let mut models: Vec<String> = Vec::new();
+        for call in &calls {
+            if !models.contains(&call.model) {
+                models.push(call.model.clone());
+            }
+        }
+        Ok(IssueCost { usd: calls.iter().map(|call| call.cost).sum(), tiers, models })
     }
 
     async fn announce(&mut self, resumed: bool) -> Result<(), EngineError> {

@@ -3,18 +3,21 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::describe;
 use super::issue::{Came, Worker};
+use super::labels;
 use super::learn;
 use super::night::{Context, EngineError, notes_json};
 use super::planning::has_label;
 use crate::domain::attempt::{self, Event};
 use crate::domain::event::{EventType, Severity};
+use crate::domain::evidence::{ChangeSize, Check};
 use crate::domain::ids::{CommitId, TreeId};
 use crate::gate::{self, BaseVerdict, Verdict};
-use crate::git::{Merge, Mirror};
+use crate::git::{Merge, Mirror, TreeOrCommit};
 use crate::store::Change;
 
 /// Judges bases, each commit once per night, whoever asks first.
@@ -55,7 +58,9 @@ impl<'a> BaseJudge<'a> {
             .event(EventType::BaseJudged, describe::base(commit, &verdict))
             .severity(if verdict.green { Severity::Info } else { Severity::High })
             .with("base", commit.as_str())
-            .with("green", verdict.green);
+            .with("green", verdict.green)
+            .with("found", json!(verdict.detected))
+            .with("checks", json!(evidence_of(&verdict)));
         let notes = {
             let mut board = self.context.board();
             board.notes.bases.insert(commit.clone(), verdict.clone());
@@ -64,6 +69,17 @@ impl<'a> BaseJudge<'a> {
         self.context.commit(vec![Change::Notes(notes), Change::Event(event)]).await?;
         Ok(Arc::new(verdict))
     }
+}
+
+/// Which log proves which command, so that it can be opened.
+fn evidence_of(verdict: &BaseVerdict) -> Vec<Value> {
+    let brief = |check: &Check| {
+        json!({
+            "name": check.name, "command": check.command, "outcome": check.outcome,
+            "logSha256": check.log_sha256,
+        })
+    };
+    verdict.checks.iter().map(brief).collect()
 }
 
 /// Judges what the last round left, merged with the base as it stands now.
@@ -102,7 +118,9 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
         return Ok(if alone { Came::Skip(skip) } else { Came::Halt(skip) });
     }
     worker.context.parts.failpoints.hit("gate.before");
-    let judging = worker.context.parts.gate.judge(
+    let policy = worker.context.parts.gate.policy(mirror, &tip).await?;
+    let labels = labels::trusted(worker, &policy).await;
+    let judging = worker.context.parts.gate.judge_labelled(
         gate::Candidate {
             mirror,
             issue: worker.number(),
@@ -115,6 +133,7 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
             is_bug: has_label(&worker.issue, "bug"),
             fence: worker.context.fence,
         },
+        &labels,
         worker.context.stop,
     );
     let verdict = match judging.await {
@@ -122,6 +141,7 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
         Err(_) if worker.context.stop.is_cancelled() => return Ok(Came::Interrupted),
         Err(error) => return Err(error.into()),
     };
+    worker.row.change_size = size_of(mirror, &tip, &commit).await;
     let (Verdict::Passed(_, judgement) | Verdict::Refused(judgement)) = &verdict;
     // What healing remembers is of our own builders' ways.
     if !worker.state.by_copilot() {
@@ -144,6 +164,16 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
             };
             Came::Judged(Box::new(judgement), event)
         }
+    })
+}
+
+/// For the report alone: what cannot be read is not shown.
+async fn size_of(mirror: &Mirror, base: &CommitId, commit: &CommitId) -> Option<ChangeSize> {
+    let changes = mirror.changes(base, &TreeOrCommit::from(commit)).await.ok()?;
+    Some(ChangeSize {
+        files: changes.len() as u64,
+        added_lines: changes.iter().map(|change| change.added_lines).sum(),
+        removed_lines: changes.iter().map(|change| change.deleted_lines).sum(),
     })
 }
 

@@ -12,9 +12,12 @@ mod copilot_texts;
 mod describe;
 mod desk;
 mod ending;
+mod evidence;
+mod found;
 mod hand;
 mod issue;
 mod judge;
+mod labels;
 mod lanes;
 mod learn;
 mod night;
@@ -28,6 +31,7 @@ mod stand;
 mod texts;
 mod transition;
 mod vet;
+mod why;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,8 +49,10 @@ use crate::github::GitHub;
 use crate::store::{self, CancelOutcome, Created, Store, StoreError};
 
 pub use desk::Desk;
+pub use evidence::{EvidenceError, LogRef, logs_of, read_log};
 pub use planning::{PlanError, PlanReport};
 pub use settings::{CopilotSettings, Parts, Settings};
+pub use why::{Doing, Why, doing, why};
 
 /// How often we look whether a waited-for run has ended, besides being told.
 const WAIT_POLL: Duration = Duration::from_millis(500);
@@ -65,6 +71,10 @@ pub enum StartError {
     RunActive(RunId),
     #[error("the Idempotency-Key `{key}` was used with another body")]
     KeyReused { key: String },
+    #[error(
+        "{free_mb} MiB are free in {folder}, and a night needs {floor_mb}: free some space (`foreman clean`), set FOREMAN_DATA_DIR to a larger disk, or lower `disk.floor_mb`", folder = folder.display()
+    )]
+    DiskFull { folder: std::path::PathBuf, free_mb: u64, floor_mb: u64 },
     #[error("Foreman is shutting down; try again in a moment")]
     ShuttingDown,
     #[error(transparent)]
@@ -112,6 +122,9 @@ impl Overnight {
         }
         if !parts.github.has_credential() {
             return Err(StartError::NoCredential);
+        }
+        if let Some(error) = parts.settings.disk_full() {
+            return Err(error);
         }
         let id = RunId::fresh();
         let event = NewEvent::new(

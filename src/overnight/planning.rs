@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::found::{self, Found};
 use super::hand::Hand;
 use super::second_night::{self, Earlier, SecondNight};
 use super::settings::Parts;
@@ -89,6 +90,8 @@ pub struct PlanReport {
     pub budget_usd: Option<crate::domain::money::Usd>,
     pub ceilings: serde_json::Value,
     pub forecast: Forecast,
+    /// What would be run to judge a change.
+    pub checks: Found,
 }
 
 /// One node of the dependency graph, as the contract names it.
@@ -108,6 +111,7 @@ pub(super) async fn report(parts: &Parts, request: &NightRequest) -> Result<Plan
     }
     let gathered = gather(parts, &parts.github, request).await?;
     let forecast = forecast(parts, request, gathered.plan.eligible().count()).await?;
+    let checks = found::found(parts, &request.repo, &gathered.repository).await;
     let chains = gathered.plan.issues.iter().map(|issue| DependencyChain {
         issue_number: issue.issue_number,
         depends_on: issue.depends_on.clone(),
@@ -126,6 +130,7 @@ pub(super) async fn report(parts: &Parts, request: &NightRequest) -> Result<Plan
         budget_usd: request.config.budget_usd,
         ceilings: parts.settings.ceilings_json(),
         forecast,
+        checks,
     })
 }
 

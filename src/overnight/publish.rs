@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::branch::{is_unpublished, taken};
 use super::hand::Hand;
 use super::issue::{Came, Worker};
+use super::labels;
 use super::night::EngineError;
 use super::texts;
 use super::{copilot_mark, copilot_texts};
@@ -237,6 +238,7 @@ fn is_passing(error: &GitHubError) -> bool {
 async fn new_pull(worker: &Worker<'_>, passed: &GatesPassed) -> Result<NewPull, EngineError> {
     let cost = worker.cost().await?;
     let redactor = &worker.context.parts.redactor;
+    let found = worker.context.board().notes.bases.get(passed.base()).map(|it| it.detected.clone());
     Ok(NewPull {
         title: texts::pull_title(&worker.issue, redactor),
         body: texts::pull_body(
@@ -247,7 +249,11 @@ async fn new_pull(worker: &Worker<'_>, passed: &GatesPassed) -> Result<NewPull, 
                 stand: &worker.state.stand,
                 summary: &worker.state.summary,
                 tiers: &cost.tiers,
+                models: &cost.models,
                 cost: cost.usd,
+                run: &worker.context.fence.run,
+                found: found.as_deref().unwrap_or_default(),
+                branch: &worker.branch(),
             },
             redactor,
         ),
@@ -276,6 +282,7 @@ pub(super) async fn comment(worker: &mut Worker<'_>) -> Result<Came, EngineError
             redactor,
         ),
     };
+    labels::ended(worker, &outcome).await;
     note(worker, "comment", EffectState::Intent, json!({})).await?;
     worker.context.parts.failpoints.hit("comment.before");
     let mut pause = FIRST_PAUSE;

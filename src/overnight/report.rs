@@ -1,14 +1,23 @@
 //! The morning report: what a night did, what it spent, and everything refused with its reason.
 //!
-//! A fold of the stored run; pure. Pull requests come first, the smallest stacks first, then what
-//! failed, then what was skipped.
+//! A fold of the stored run; pure. Pull requests come first, in the order to review them; then what
+//! failed, then what was skipped, each with what would change that.
+
+mod rank;
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::domain::evidence::CheckOutcome;
+use crate::domain::ids::IssueNumber;
 use crate::domain::money::Usd;
+use crate::domain::plan::ReasonCode;
 use crate::domain::run::{IssueResult, IssueStatus, Run};
+pub use rank::{Level, ReviewNeed, ranked};
+
+/// Findings of a refusal that are listed; the row has them all.
+const MOST_FINDINGS: usize = 5;
 
 fn with_status(run: &Run, status: IssueStatus) -> Vec<&IssueResult> {
     run.issue_results.iter().filter(|row| row.status == status).collect()
@@ -21,19 +30,17 @@ fn seconds(run: &Run) -> Option<i64> {
 /// For machines.
 #[must_use]
 pub fn json(run: &Run) -> Value {
-    let brief = |row: &&IssueResult| {
-        json!({
-            "issueNumber": row.issue_number,
-            "title": row.title,
-            "prUrl": row.pr_url,
-            "reason": row.reason,
-            "reasonCode": row.reason_code,
-            "costUsd": row.cost_usd,
-            "checksPassed": row.qa_results.as_ref().map(|qa| qa.passed_checks),
-            "checksTotal": row.qa_results.as_ref().map(|qa| qa.total_checks),
-        })
+    let list = |status| {
+        let rows = with_status(run, status);
+        rows.iter().map(|row| brief(run, row)).collect::<Vec<_>>()
     };
-    let list = |status| with_status(run, status).iter().map(brief).collect::<Vec<_>>();
+    let pulls = ranked(run).into_iter().map(|(row, need)| {
+        let mut entry = brief(run, row);
+        if let Some(map) = entry.as_object_mut() {
+            map.insert("reviewNeed".to_owned(), json!(need));
+        }
+        entry
+    });
     let unfinished = [list(IssueStatus::Running), list(IssueStatus::Pending)].concat();
     json!({
         "runId": run.id,
@@ -45,12 +52,78 @@ pub fn json(run: &Run) -> Value {
         "durationSeconds": seconds(run),
         "costUsd": run.cost_usd,
         "totalIssues": run.total_issues,
-        "pullRequests": list(IssueStatus::Success),
+        "pullRequests": pulls.collect::<Vec<_>>(),
         "failed": list(IssueStatus::Failed),
         "skipped": list(IssueStatus::Skipped),
         "unfinished": unfinished,
         "errors": run.errors,
     })
+}
+
+/// The checks that kept a change from being published.
+pub(super) fn failed_checks(row: &IssueResult) -> Value {
+    not_passed(row)
+        .map(|check| {
+            json!({
+                "dimension": check.dimension, "name": check.name, "command": check.command,
+                "exitCode": check.exit_code, "logSha256": check.log_sha256,
+                "findings": check.findings,
+            })
+        })
+        .collect()
+}
+
+fn brief(run: &Run, row: &IssueResult) -> Value {
+    let refused = failed_checks(row);
+    json!({
+        "issueNumber": row.issue_number,
+        "title": row.title,
+        "sequenceType": row.sequence_type,
+        "prUrl": row.pr_url,
+        "branch": row.branch,
+        "stackedOn": below(run, row),
+        "changeSize": row.change_size,
+        "reason": row.reason,
+        "reasonCode": row.reason_code,
+        "whatToDo": row.reason_code.map(ReasonCode::advice),
+        "failedChecks": refused,
+        "violations": row.governance_results.as_ref().map(|it| &it.violations),
+        "costUsd": row.cost_usd,
+        "checksPassed": row.qa_results.as_ref().map(|qa| qa.passed_checks),
+        "checksTotal": row.qa_results.as_ref().map(|qa| qa.total_checks),
+    })
+}
+
+/// The checks that kept a change from being published; what did not run, only where nothing failed.
+fn not_passed(row: &IssueResult) -> impl Iterator<Item = &crate::domain::evidence::Check> {
+    let checks = row.qa_results.iter().flat_map(|qa| &qa.checks);
+    let any = checks.clone().any(|check| check.outcome == CheckOutcome::Failed);
+    checks.filter(move |check| match check.outcome {
+        CheckOutcome::Failed => true,
+        CheckOutcome::NotRun => !any,
+        CheckOutcome::Passed | CheckOutcome::NotApplicable => false,
+    })
+}
+
+/// The findings behind a refusal, each with its check and the beginning of its log's hash.
+fn findings(row: &IssueResult) -> Vec<String> {
+    let mut all = Vec::new();
+    for check in not_passed(row) {
+        let log = check.log_sha256.as_deref().and_then(|hash| hash.get(..12));
+        let log = log.map_or_else(String::new, |hash| format!(" (log {hash})"));
+        all.extend(
+            check
+                .findings
+                .iter()
+                .map(|finding| format!("{} {}: {finding}{log}", check.dimension, check.name)),
+        );
+    }
+    let more = all.len().saturating_sub(MOST_FINDINGS);
+    all.truncate(MOST_FINDINGS);
+    if more > 0 {
+        all.push(format!("and {more} more"));
+    }
+    all
 }
 
 /// For a page or an issue.
@@ -66,30 +139,71 @@ pub fn markdown(run: &Run) -> String {
     );
     let _ = writeln!(out, "Status **{}**, cost {}.\n", run.status, run.cost_usd);
     for error in &run.errors {
-        let _ = writeln!(out, "> {error}\n");
+        let _ = writeln!(out, "> {}\n", one_line(error));
     }
-    let section = |title: &str, status: IssueStatus, out: &mut String| {
+    let pulls = ranked(run);
+    if !pulls.is_empty() {
+        let _ = writeln!(
+            out,
+            "## Pull requests\n\n| # | Issue | Title | What | Review | Cost |\n| --- | --- | --- | --- | --- | --- |"
+        );
+    }
+    for (row, need) in &pulls {
+        let _ = writeln!(
+            out,
+            "| {} | {} | {}{} | {} | {}: {} | {} |",
+            need.rank,
+            row.issue_number,
+            cell(&row.title),
+            stacked(run, row),
+            cell(&what(row)),
+            need.level.as_str(),
+            cell(&need.reasons.join("; ")),
+            row.cost_usd
+        );
+    }
+    if !pulls.is_empty() {
+        out.push('\n');
+    }
+    for (status, title) in REST {
         let rows = with_status(run, status);
         if rows.is_empty() {
-            return;
+            continue;
         }
         let _ = writeln!(
             out,
-            "## {title}\n\n| Issue | Title | What | Cost |\n| --- | --- | --- | --- |"
+            "## {title}\n\n| Issue | Title | What | What to do | Cost |\n| --- | --- | --- | --- | --- |"
         );
         for row in rows {
-            let what = what(row).replace('|', "\\|").replace('\n', " ");
-            let title = row.title.replace('|', "\\|");
-            let _ = writeln!(out, "| {} | {title} | {what} | {} |", row.issue_number, row.cost_usd);
+            let mut said = cell(&what(row));
+            for finding in findings(row) {
+                let _ = write!(said, "<br>{}", cell(&finding));
+            }
+            let advice = row.reason_code.map_or("", ReasonCode::advice);
+            let _ = writeln!(
+                out,
+                "| {} | {} | {said} | {advice} | {} |",
+                row.issue_number,
+                cell(&row.title),
+                row.cost_usd
+            );
         }
         out.push('\n');
-    };
-    section("Pull requests", IssueStatus::Success, &mut out);
-    section("Failed", IssueStatus::Failed, &mut out);
-    section("Skipped", IssueStatus::Skipped, &mut out);
-    section("Not finished", IssueStatus::Running, &mut out);
-    section("Not begun", IssueStatus::Pending, &mut out);
+    }
     out
+}
+
+/// What is no pull request, in the order it is shown.
+const REST: [(IssueStatus, &str); 4] = [
+    (IssueStatus::Failed, "Failed"),
+    (IssueStatus::Skipped, "Skipped"),
+    (IssueStatus::Running, "Not finished"),
+    (IssueStatus::Pending, "Not begun"),
+];
+
+/// Titles and findings come from others: one line, no cell of its own, no mark-up.
+fn cell(text: &str) -> String {
+    one_line(text).replace('|', "\\|").replace('<', "&lt;")
 }
 
 fn what(row: &IssueResult) -> String {
@@ -133,38 +247,63 @@ pub fn text(run: &Run) -> String {
     for error in &run.errors {
         let _ = writeln!(out, "! {}", one_line(error));
     }
-    let sections = [
-        (IssueStatus::Success, "Pull requests", "✓"),
-        (IssueStatus::Failed, "Failed", "✗"),
-        (IssueStatus::Skipped, "Skipped", "-"),
-        (IssueStatus::Running, "Not finished", "…"),
-        (IssueStatus::Pending, "Not begun", " "),
-    ];
-    for (status, title, mark) in sections {
+    let pulls = ranked(run);
+    if !pulls.is_empty() {
+        let _ = writeln!(out, "\nPull requests, in the order to review them");
+    }
+    for (row, need) in &pulls {
+        line(&mut out, run, row, "✓");
+        let why = one_line(&need.reasons.join("; "));
+        let _ = writeln!(out, "          review {}: {why}", need.level.as_str());
+    }
+    for (status, title) in REST {
         let rows = with_status(run, status);
         if rows.is_empty() {
             continue;
         }
         let _ = writeln!(out, "\n{title}");
         for row in rows {
-            let number = row.issue_number.to_string();
-            let _ =
-                writeln!(out, "  {mark} {number:<5} {}{}", one_line(&row.title), stacked(run, row));
-            let _ = writeln!(out, "          {}{}", one_line(&what(row)), spent(row));
+            line(&mut out, run, row, mark(status));
+            for finding in findings(row) {
+                let _ = writeln!(out, "          · {}", one_line(&finding));
+            }
+            if let Some(code) = row.reason_code.filter(|_| status == IssueStatus::Failed) {
+                let _ = writeln!(out, "          -> {}", code.advice());
+            }
         }
     }
     out
 }
 
+const fn mark(status: IssueStatus) -> &'static str {
+    match status {
+        IssueStatus::Success => "✓",
+        IssueStatus::Failed => "✗",
+        IssueStatus::Skipped => "-",
+        IssueStatus::Running => "…",
+        IssueStatus::Pending => " ",
+    }
+}
+
+fn line(out: &mut String, run: &Run, row: &IssueResult, mark: &str) {
+    let number = row.issue_number.to_string();
+    let _ = writeln!(out, "  {mark} {number:<5} {}{}", one_line(&row.title), stacked(run, row));
+    let _ = writeln!(out, "          {}{}", one_line(&what(row)), spent(row));
+}
+
 /// Which row's branch this one stands on.
+fn below(run: &Run, row: &IssueResult) -> Option<IssueNumber> {
+    let base = row.base_sha.as_ref().filter(|_| row.pr_url.is_some())?;
+    run.issue_results
+        .iter()
+        .find(|other| {
+            other.issue_number != row.issue_number && other.head_sha.as_ref() == Some(base)
+        })
+        .map(|other| other.issue_number)
+}
+
 fn stacked(run: &Run, row: &IssueResult) -> String {
-    let below = run.issue_results.iter().find(|other| {
-        other.issue_number != row.issue_number
-            && row.pr_url.is_some()
-            && row.base_sha.is_some()
-            && other.head_sha == row.base_sha
-    });
-    below.map_or_else(String::new, |below| format!("  (stacked on {})", below.issue_number))
+    below(run, row).map_or_else(String::new, |below| format!("  (stacked on {below})"))
 }
 
 fn spent(row: &IssueResult) -> String {
@@ -182,62 +321,4 @@ fn one_line(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use chrono::{DateTime, Utc};
-
-    use super::*;
-    use crate::domain::ids::{IssueNumber, RunId};
-    use crate::domain::plan::SequenceType;
-    use crate::domain::run::RunStatus;
-
-    fn row(number: u64, status: IssueStatus) -> IssueResult {
-        let mut row =
-            IssueResult::pending(IssueNumber(number), "A\u{1b}[2J title", SequenceType::Build);
-        row.status = status;
-        row
-    }
-
-    #[test]
-    fn the_text_says_what_stands_on_what_and_steers_no_terminal() {
-        let mut first = row(1, IssueStatus::Success);
-        first.pr_url = Some("http://x/pull/7".to_owned());
-        first.head_sha = "1111111111111111111111111111111111111111".parse().ok();
-        let mut second = row(2, IssueStatus::Success);
-        second.pr_url = Some("http://x/pull/8".to_owned());
-        second.base_sha = first.head_sha.clone();
-        let mut third = row(3, IssueStatus::Skipped);
-        third.reason = Some("in a dependency cycle with #4".to_owned());
-        let run = Run {
-            id: RunId::new("r-1"),
-            owner: "o".to_owned(),
-            repo: "r".to_owned(),
-            start_time: DateTime::<Utc>::UNIX_EPOCH,
-            end_time: None,
-            status: RunStatus::Partial,
-            dry_run: false,
-            total_issues: 3,
-            processed_issues: 3,
-            successful_issues: 2,
-            failed_issues: 0,
-            skipped_issues: 1,
-            cost_usd: Usd::from_nanos(12_345_678),
-            issue_results: vec![first, second, third],
-            errors: vec!["a\nb".to_owned()],
-        };
-        let text = text(&run);
-        assert!(
-            text.starts_with(
-                "Night of 1970-01-01 for o/r: partial\nnot over yet, $0.0123, run r-1\n"
-            ),
-            "{text}"
-        );
-        assert_eq!(text.matches("(stacked on #1)").count(), 1, "{text}");
-        assert!(text.contains("\n! a b\n") && !text.contains('\u{1b}'), "{text}");
-        assert!(
-            text.ends_with(
-                "Skipped\n  - #3    A [2J title\n          in a dependency cycle with #4\n"
-            ),
-            "{text}"
-        );
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use serde_json::json;
 
+use super::StartError;
 use crate::builders::{Builders, CopilotLimits, Switchboard, WorkLimits};
 use crate::domain::labels::EscalationLabels;
 use crate::domain::money::Usd;
@@ -65,7 +66,11 @@ pub struct Settings {
     pub local_command: bool,
     /// `None`: Copilot is not set up as a builder.
     pub copilot: Option<CopilotSettings>,
+    /// Show on the issue how its work goes, by labels of ours.
+    pub progress_labels: bool,
     pub data_dir: PathBuf,
+    /// Bytes that must be free for a night to start.
+    pub disk_floor: u64,
     /// How often a lease is renewed.
     pub renew_every: Duration,
 }
@@ -98,6 +103,17 @@ impl Settings {
             day: self.day_usd,
             month: self.month_usd,
         }
+    }
+
+    /// Why no night may start for want of space, where that can be seen.
+    pub(super) fn disk_full(&self) -> Option<StartError> {
+        let disk = rustix::fs::statvfs(&self.data_dir).ok()?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        (free < self.disk_floor).then(|| StartError::DiskFull {
+            folder: self.data_dir.clone(),
+            free_mb: free >> 20,
+            floor_mb: self.disk_floor >> 20,
+        })
     }
 
     /// Where an attempt's workspaces are.

@@ -11,7 +11,7 @@ use regex::Regex;
 use crate::builders::clean_text;
 use crate::domain::attempt::{Outcome, PullRef, Stand};
 use crate::domain::evidence::{Check, CheckOutcome, Dimension, QaSummary};
-use crate::domain::ids::IssueNumber;
+use crate::domain::ids::{IssueNumber, RunId};
 use crate::domain::issue::Issue;
 use crate::domain::money::Usd;
 use crate::domain::redact::Redactor;
@@ -62,20 +62,24 @@ pub(super) fn issue_text(issue: &Issue) -> String {
 /// Takes the effect out of closing keywords and mentions; the words stay readable.
 #[must_use]
 pub(super) fn defuse(text: &str) -> String {
+    static MENTION: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"(^|[^\w`/.])@([A-Za-z0-9][\w/-]*)").ok());
+    let text = without_closing(&text.replace("<!--", "&lt;!--"));
+    match &*MENTION {
+        Some(mention) => mention.replace_all(&text, "$1`@$2`").into_owned(),
+        None => text,
+    }
+}
+
+/// For text inside a block of code, where nothing but a closing keyword could take effect.
+fn without_closing(text: &str) -> String {
     static CLOSING: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let pattern = r"(?i)\b(close[sd]?|fix(?:e[sd])?|resolve[sd]?)(\s*:?\s*)((?:[\w.-]+/[\w.-]+)?#|gh-|https?://\S*?/(?:issues|pull)/)(\d+)";
         Regex::new(pattern).ok()
     });
-    static MENTION: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"(^|[^\w`/.])@([A-Za-z0-9][\w/-]*)").ok());
-    let text = text.replace("<!--", "&lt;!--");
-    let text = match &*CLOSING {
-        Some(closing) => closing.replace_all(&text, "$1$2issue $4").into_owned(),
-        None => text,
-    };
-    match &*MENTION {
-        Some(mention) => mention.replace_all(&text, "$1`@$2`").into_owned(),
-        None => text,
+    match &*CLOSING {
+        Some(closing) => closing.replace_all(text, "$1$2issue $4").into_owned(),
+        None => text.to_owned(),
     }
 }
 
@@ -117,7 +121,13 @@ pub(super) struct PullText<'a> {
     pub stand: &'a Stand,
     pub summary: &'a str,
     pub tiers: &'a [ModelTier],
+    /// The models' own ids.
+    pub models: &'a [String],
     pub cost: Usd,
+    pub run: &'a RunId,
+    /// What was found to run, and by whose word.
+    pub found: &'a [String],
+    pub branch: &'a str,
 }
 
 pub(super) fn pull_body(text: &PullText<'_>, redactor: &Redactor) -> String {
@@ -131,9 +141,18 @@ pub(super) fn pull_body(text: &PullText<'_>, redactor: &Redactor) -> String {
             text.stand.base_branch
         );
     }
+    let _ = writeln!(body, "### What and why\n");
+    let title = title_of(text.issue, redactor);
+    let _ = write!(body, "Issue {} asks for: {title}.", text.issue.number);
+    match text.row.change_size {
+        Some(size) => {
+            let _ = writeln!(body, " This changes {size} lines.\n");
+        }
+        None => body.push_str("\n\n"),
+    }
     let summary = clip(&redactor.redact(&defuse(text.summary.trim())), SUMMARY_LIMIT);
     if !summary.is_empty() {
-        let _ = writeln!(body, "### What the builder says it did\n");
+        let _ = writeln!(body, "What the builder says it did:\n");
         for line in summary.lines() {
             let _ = writeln!(body, "> {line}");
         }
@@ -149,9 +168,12 @@ pub(super) fn pull_body(text: &PullText<'_>, redactor: &Redactor) -> String {
     );
     if let Some(qa) = &text.row.qa_results {
         body.push_str(&evidence_table(qa));
-        body.push_str(&commands(qa, redactor));
+        body.push_str(&commands(qa, text, redactor));
     }
     body.push_str(&money(text.cost, text.tiers));
+    if !text.models.is_empty() {
+        let _ = writeln!(body, "Models asked: {}.", redactor.redact(&text.models.join(", ")));
+    }
     body
 }
 
@@ -163,7 +185,15 @@ pub(super) fn evidence_table(qa: &QaSummary) -> String {
         let checks: Vec<&Check> = qa.checks.iter().filter(|it| it.dimension == dimension).collect();
         let result = if qa.dimension_passed(dimension) { "✅ passed" } else { "❌ failed" };
         let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
-        let findings: Vec<String> = checks
+        // What was wrong first, then what does not apply and why, then the rest.
+        let mut told: Vec<&Check> = checks.clone();
+        told.sort_by_key(|check| match check.outcome {
+            CheckOutcome::Failed => 0,
+            CheckOutcome::NotRun => 1,
+            CheckOutcome::NotApplicable => 2,
+            CheckOutcome::Passed => 3,
+        });
+        let findings: Vec<String> = told
             .iter()
             .flat_map(|check| check.findings.iter())
             .take(3)
@@ -184,38 +214,44 @@ fn cell(text: &str) -> String {
     clip(&defuse(text).replace('|', "\\|").replace('\n', " "), 160)
 }
 
-fn commands(qa: &QaSummary, redactor: &Redactor) -> String {
+/// Each command with its evidence, and how a person runs it again.
+fn commands(qa: &QaSummary, about: &PullText<'_>, redactor: &Redactor) -> String {
+    const FENCE: &str = "````";
     let ran: Vec<&Check> = qa.checks.iter().filter(|check| check.command.is_some()).collect();
-    if ran.is_empty() {
-        return String::new();
-    }
-    let mut text = String::from(
-        "<details><summary>Commands, to run them yourself</summary>\n\n| Command | Exit code | Time | Log (SHA-256) |\n| --- | --- | --- | --- |\n",
-    );
-    for check in ran {
-        let command = redactor.redact(check.command.as_deref().unwrap_or_default());
-        let exit =
-            check.exit_code.map_or_else(|| outcome_word(check.outcome), |code| code.to_string());
-        let _ = writeln!(
-            text,
-            "| `{}` | {exit} | {:.1} s | `{}` |",
-            cell(&command).replace('`', "'"),
-            std::time::Duration::from_millis(check.duration_ms).as_secs_f64(),
-            check.log_sha256.as_deref().unwrap_or("-")
+    let command = |check: &Check| redactor.redact(check.command.as_deref().unwrap_or_default());
+    let mut text = String::new();
+    if !ran.is_empty() {
+        text.push_str(
+            "<details><summary>Each command, and how to run it yourself</summary>\n\n| Command | Result | Exit code | Time | Log (SHA-256) |\n| --- | --- | --- | --- | --- |\n",
         );
+        for check in &ran {
+            let exit = check.exit_code.map_or_else(|| "-".to_owned(), |code| code.to_string());
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | {exit} | {:.1} s | `{}` |",
+                cell(&command(check)).replace('`', "'"),
+                check.outcome.as_str(),
+                std::time::Duration::from_millis(check.duration_ms).as_secs_f64(),
+                check.log_sha256.as_deref().unwrap_or("-")
+            );
+        }
+        let _ = writeln!(text, "\n{FENCE}sh\ngit fetch origin {}", about.branch);
+        let _ = writeln!(text, "git checkout --detach {}", about.passed.commit());
+        for check in &ran {
+            // A command may be several lines; it must not end the block.
+            let _ = writeln!(text, "{}", without_closing(&command(check)).replace(FENCE, "~~~~"));
+        }
+        let _ = writeln!(text, "{FENCE}\n\nA log: `foreman logs {} <SHA-256>`.\n", about.run);
+        text.push_str("</details>\n\n");
     }
-    text.push_str("\n</details>\n\n");
+    if !about.found.is_empty() {
+        text.push_str("<details><summary>What was found to run</summary>\n\n");
+        for found in about.found {
+            let _ = writeln!(text, "- {}", cell(&redactor.redact(found)));
+        }
+        text.push_str("\n</details>\n\n");
+    }
     text
-}
-
-fn outcome_word(outcome: CheckOutcome) -> String {
-    match outcome {
-        CheckOutcome::Passed => "passed",
-        CheckOutcome::Failed => "failed",
-        CheckOutcome::NotApplicable => "not applicable",
-        CheckOutcome::NotRun => "not run",
-    }
-    .to_owned()
 }
 
 fn money(cost: Usd, tiers: &[ModelTier]) -> String {

@@ -25,6 +25,12 @@ pub enum StoreError {
         "the database has schema version {found}, {known} is needed: start `foreman serve` once to migrate it"
     )]
     OlderSchema { found: i64, known: i64 },
+    #[error("the backup {} could not be made: {source}", file.display())]
+    Backup { file: std::path::PathBuf, source: std::io::Error },
+    #[error(
+        "PostgreSQL is backed up with its own tools: pg_dump --format=custom --file=FILE \"$DATABASE_URL\""
+    )]
+    BackupElsewhere,
     #[error("the store was opened for reading only")]
     ReadOnly,
     #[error("the store is closed")]

@@ -96,6 +96,16 @@ async fn apply(connection: &mut AnyConnection, postgres: bool) -> Result<(), Sto
     Ok(())
 }
 
+/// The version of a database of ours that is older than we are.
+pub(super) async fn older(connection: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
+    match version(connection).await {
+        Ok(found) => Ok((found > 0 && found < KNOWN).then_some(found)),
+        // The database answered, and knows no such table: it is new.
+        Err(StoreError::Database(sqlx::Error::Database(_))) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// For who only reads: the schema has to be ours already.
 pub(super) async fn check(connection: &mut AnyConnection) -> Result<(), StoreError> {
     let found = match version(connection).await {

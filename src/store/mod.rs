@@ -8,6 +8,7 @@
 mod admit;
 mod apply;
 mod approvals;
+mod backup;
 mod builders;
 mod chain;
 mod changes;
@@ -51,6 +52,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::escalation::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow};
 pub use approvals::{ApprovalRow, Decided, Decision, LONGEST_OVERRIDE, Override};
+pub use backup::backup;
 pub use builders::SeenApproval;
 pub use chain::Verified;
 pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotency, NewRun};
@@ -117,6 +119,9 @@ impl Store {
             connection.close().await?;
             (None, None)
         } else {
+            if let DatabaseUrl::Sqlite(path) = &url {
+                backup::before_migration(&mut connection, path).await?;
+            }
             migrate::migrate(&mut connection, postgres).await?;
             let tx = Tx::new(connection, redactor, clock.clone(), postgres);
             let (writer, task) = Writer::start(tx, url.clone(), events.clone(), closing.clone());

@@ -87,6 +87,15 @@ impl Store {
         Ok(runs)
     }
 
+    /// The attempts that are not ended: their workspaces are still needed.
+    pub async fn open_attempts(&self) -> Result<Vec<AttemptId>, StoreError> {
+        let mut connection = self.inner.pool.acquire().await?;
+        let rows = sqlx::query("SELECT id FROM attempts WHERE ended = 0 ORDER BY id")
+            .fetch_all(&mut *connection)
+            .await?;
+        rows.iter().map(|row| Ok(AttemptId::new(row.try_get::<String, _>(0)?))).collect()
+    }
+
     /// What a start has to go on with, oldest first; `claim_run` says which of it is free.
     pub async fn resumable(&self) -> Result<Vec<RunId>, StoreError> {
         let mut connection = self.inner.pool.acquire().await?;

@@ -96,6 +96,9 @@ fn every_key_of_foreman_toml_is_documented() {
         ("[[alerts.webhooks]]", "`[[alerts.webhooks]]`"),
         ("[alerts.email]", "`[alerts.email]`"),
         ("[governance]", "`[governance]`"),
+        ("[labels]", "`[labels]`"),
+        ("[disk]", "`[disk]`"),
+        ("[repositories.\"octo/app\"]", "`[repositories.\"<owner/name>\"]`"),
     ];
     let known: BTreeSet<String> = tables
         .iter()
@@ -117,14 +120,57 @@ fn every_key_of_foreman_toml_is_documented() {
 #[test]
 fn every_key_of_a_repositorys_policy_is_documented() {
     let page = read("docs/configuration.md");
-    for table in ["[gate]", "[policy]"] {
-        let text = format!("{table}\nno_such_key = 1\n");
-        let error = Policy::parse(Some(&text), Detected::default()).expect_err("an unknown key");
-        for key in expected(&error.to_string()) {
-            let cells = row(section(&page, &format!("`{table}`")), &key)
+    for (table, heading) in [
+        ("[gate]", "`[gate]`"),
+        ("[policy]", "`[policy]`"),
+        ("[policy.labels.x]", "`[policy.labels.\"<label>\"]`"),
+    ] {
+        for key in keys_of_policy(table) {
+            let cells = row(section(&page, heading), &key)
                 .unwrap_or_else(|| panic!("{table} {key} has no row in docs/configuration.md"));
             assert!(filled(&cells, 3), "{table} {key} has an empty cell");
         }
+    }
+}
+
+/// What a table of `.foreman.toml` takes.
+fn keys_of_policy(table: &str) -> Vec<String> {
+    let text = format!("{table}\nno_such_key = 1\n");
+    let error = Policy::parse(Some(&text), Detected::default()).expect_err("an unknown key");
+    expected(&error.to_string())
+}
+
+#[test]
+fn the_schema_of_a_policy_knows_the_same_keys() {
+    let schema: serde_json::Value =
+        serde_json::from_str(&read("docs/foreman-toml.schema.json")).expect("JSON");
+    let policy = "/properties/policy/properties";
+    let label = format!("{policy}/labels/additionalProperties/properties");
+    for (table, place) in [
+        ("[gate]", "/properties/gate/properties".to_owned()),
+        ("[gate.timeouts]", "/properties/gate/properties/timeouts/properties".to_owned()),
+        ("[policy]", policy.to_owned()),
+        ("[policy.labels.x]", label.clone()),
+    ] {
+        let known: BTreeSet<String> = keys_of_policy(table).into_iter().collect();
+        let listed = schema.pointer(&place).and_then(serde_json::Value::as_object);
+        let listed: BTreeSet<String> = listed.expect("a table").keys().cloned().collect();
+        assert_eq!(listed, known, "{table}");
+    }
+    let text = "[policy.labels.x]\noff = [\"no_such_rule\"]\n";
+    let error = Policy::parse(Some(text), Detected::default()).expect_err("an unknown rule");
+    let rules = schema.pointer(&format!("{label}/off/items/enum")).expect("the rules");
+    assert_eq!(rules, &serde_json::json!(expected(&error.to_string())));
+}
+
+#[test]
+fn what_to_do_is_the_same_on_the_page_and_in_the_answers() {
+    let page = read("docs/api.md");
+    let reasons = serde_json::from_str::<ReasonCode>("\"no_such_code\"").expect_err("unknown");
+    for code in expected(&reasons.to_string()) {
+        let reason: ReasonCode = serde_json::from_str(&format!("\"{code}\"")).expect("a code");
+        let cells = row(section(&page, "Reason codes"), &code).expect("a row");
+        assert_eq!(cells[2], reason.advice(), "{code}");
     }
 }
 
