@@ -109,7 +109,8 @@ impl App {
         let sandbox = Sandbox::detect(children, wiring::sandbox_mode(&config), helper).await?;
         say_what_is_held(&sandbox);
         let gate =
-            Gate::new(sandbox.clone(), store.clone(), &config.data_dir, Arc::clone(&redactor))?;
+            Gate::new(sandbox.clone(), store.clone(), &config.data_dir, Arc::clone(&redactor))?
+                .with_registries(&config.setup.registries);
         let builders = Builders {
             store: store.clone(),
             models: Models::new()?,

@@ -13,6 +13,7 @@ pub mod labels;
 pub mod money;
 pub mod plan;
 pub mod redact;
+pub mod registry;
 pub mod run;
 pub mod tier;
 pub mod time;
