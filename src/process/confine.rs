@@ -146,6 +146,9 @@ fn restrict_calls(families: &[libc::c_int]) -> io::Result<()> {
     let pushes = [libc::TIOCSTI, libc::TIOCLINUX]
         .map(|request| Ok(rules(vec![condition(1, SeccompCmpOp::Eq, request)?])?.remove(0)));
     add(&mut denied, libc::SYS_ioctl, pushes.into_iter().collect::<io::Result<_>>()?);
+    // Limits of another process; one's own is 0.
+    let another = condition(0, SeccompCmpOp::Ne, 0)?;
+    add(&mut denied, libc::SYS_prlimit64, rules(vec![another])?);
     let user_namespace = u64::try_from(libc::CLONE_NEWUSER).map_err(io::Error::other)?;
     let asks = condition(0, SeccompCmpOp::MaskedEq(user_namespace), user_namespace)?;
     add(&mut denied, libc::SYS_clone, rules(vec![asks])?);
