@@ -2,6 +2,7 @@
 
 mod architecture;
 mod builders;
+mod canary;
 mod cli;
 mod contract_edges;
 mod contract_environment;
@@ -30,5 +31,6 @@ mod recovery;
 mod review;
 mod sandbox;
 mod sequencing;
+mod setup;
 mod store;
 mod support;
