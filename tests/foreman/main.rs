@@ -33,4 +33,5 @@ mod sandbox;
 mod sequencing;
 mod setup;
 mod store;
+mod stuck;
 mod support;
