@@ -135,6 +135,10 @@ fn is_red(result: &CommandResult, check: &Check) -> bool {
 }
 
 fn red_sentence(result: &CommandResult, check: &Check) -> String {
+    if let Some(line) = &result.unreachable {
+        let command = &result.planned.command;
+        return format!("`{command}` failed: dependencies_unavailable: {line}");
+    }
     let first = check.findings.first().cloned();
     first.unwrap_or_else(|| format!("`{}` failed", result.planned.command))
 }

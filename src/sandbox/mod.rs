@@ -241,6 +241,8 @@ impl Sandbox {
             })?),
             None => None,
         };
+        let (limits, held) = (shell.limits, group.is_some());
+        let shell = &Shell { limits: own_limits(limits, held), ..shell.clone() };
         let mut spec = match self.inner.kind {
             Kind::Bubblewrap => {
                 place.make_way(self.inner.tools.mounts().iter().chain(&place.read_only))?;
@@ -260,10 +262,10 @@ impl Sandbox {
         spec.output_cap = shell.output_cap;
         spec.merge_output = true;
         spec.cgroups = group.as_ref().map(cgroup::Group::folders).unwrap_or_default();
-        let unheld = |limit: Option<u64>| limit.filter(|_| group.is_none());
+        let unheld = |limit: Option<u64>| limit.filter(|_| !held);
         spec.watch = Some(Watch {
-            memory: unheld(shell.limits.memory),
-            processes: unheld(shell.limits.processes),
+            memory: unheld(limits.memory),
+            processes: unheld(limits.processes),
             disk: shell.disk,
             folders: vec![place.workspace.clone(), place.private.clone()],
         });
@@ -296,4 +298,12 @@ impl Sandbox {
         spec.supervise = true;
         spec
     }
+}
+
+/// The kernel counts a user's processes over all boxes: one command's fork bomb would make the forks
+/// of another fail. Where a control group counts each box by itself, that limit only stands behind.
+fn own_limits(limits: Limits, held: bool) -> Limits {
+    const BOXES_AT_ONCE: u64 = 32;
+    let processes = limits.processes.map(|most| if held { most * BOXES_AT_ONCE } else { most });
+    Limits { processes, ..limits }
 }

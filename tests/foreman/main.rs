@@ -24,6 +24,7 @@ mod github;
 mod governance;
 mod healing;
 mod http;
+mod local_command;
 mod models;
 mod night;
 mod process;

@@ -53,7 +53,7 @@ async fn a_dependency_is_fetched_once_and_nothing_else_has_network() {
             input,
             vec![
                 run_command(&format!(
-                    "cargo test --locked 2>&1 | tail -5; curl -sS --max-time 3 {probe}; \
+                    "cargo test --locked 2>&1; curl -sS --max-time 3 {probe}; \
                      touch /deps/written; ls /deps/cargo/registry"
                 )),
                 write_file(
@@ -261,4 +261,29 @@ async fn packages_of_npm_are_installed_without_their_scripts() {
     assert_eq!(row(&run, 1)["status"], "success", "{run:#}\n{}", server.log());
     assert_eq!(check(&run, 1, "setup")["command"], "npm ci --ignore-scripts --no-audit --no-fund");
     assert_eq!(registry.asked(), ["/greet/-/greet-1.0.0.tgz"]);
+}
+
+/// By hand, with a network: `cargo test --test foreman setup::the_real -- --ignored`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "asks crates.io"]
+async fn the_real_registry_of_crates_is_reached_through_the_list() {
+    let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\nfnv = \"=1.0.7\"\n";
+    let lock = "version = 3\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\ndependencies = [\n \"fnv\",\n]\n\n[[package]]\nname = \"fnv\"\nversion = \"1.0.7\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"3f9eec918d3f24069decb9af1554cad7c880e2da24a9afd88aca000531ab82c1\"\n";
+    let library = "pub type Map = fnv::FnvHashMap<u8, u8>;\n\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn it_is_empty() {\n        assert!(super::Map::default().is_empty());\n    }\n}\n";
+    let files = [
+        ("Cargo.toml", manifest),
+        ("Cargo.lock", lock),
+        (".gitignore", "/target\n"),
+        ("src/lib.rs", library),
+    ];
+    let answers = script(|input| {
+        let test =
+            "#[test]\nfn another_is_empty() {\n    assert_eq!(app::Map::default().len(), 0);\n}\n";
+        acts(input, vec![write_file("tests/more.rs", test)])
+    });
+    let town = Town::with_files(answers, vec![issue("Test it twice")], &files).await;
+    let town = listing(town, &["crates.io".to_owned()]);
+    let server = town.serve().await;
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 1)["status"], "success", "{run:#}\n{}", server.log());
 }

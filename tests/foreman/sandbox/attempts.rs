@@ -177,11 +177,10 @@ fn writing(list: &mut List, scene: &Scene) {
     list.add(
         "race a link against a folder",
         format!(
-            "mkdir real\n(for i in $(seq 300); do ln -sfn {root}/other swap 2>/dev/null; rm -f swap; \
-             mkdir swap 2>/dev/null; rmdir swap 2>/dev/null; done) &\n\
-             for i in $(seq 600); do (echo x >swap/written) 2>/dev/null; done; \
-             wait; [ -e {root}/other/written ] && echo ESCAPED; ln -sfn {root}/other swap; \
-             (echo x >swap/written) 2>/dev/null && echo ESCAPED; true"
+            "mkdir real; (for i in $(seq 200); do ln -sfn {root}/other swap; ln -sfn real swap; done) & \
+             for i in $(seq 400); do (echo x >swap/written); done; wait\n\
+             ln -sfn {root}/other swap; (echo x >swap/written); \
+             [ -e {root}/other/written ] && echo ESCAPED; true"
         ),
     );
     list.add(
