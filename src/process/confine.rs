@@ -78,7 +78,7 @@ fn restrict_files(read: &[PathBuf], write: &[PathBuf]) -> Result<(), String> {
     }
 }
 
-/// Socket families a box with its own network namespace may use. Not AF_UNIX: such a socket is
+/// Socket families a box with its own network namespace may use. Not `AF_UNIX`: such a socket is
 /// reached by a path, whatever the network namespace, and passes descriptors; `socketpair` makes
 /// unnamed ones all the same. Not vsock, which reaches a virtual machine's host, nor the kernel's
 /// crypto or packets. Netlink for routes alone, which resolvers and runtimes ask.
@@ -162,7 +162,7 @@ fn restrict_calls(families: &[libc::c_int]) -> io::Result<()> {
     install(absent, libc::ENOSYS)
 }
 
-/// Sockets of other families, and pairs of anything but unnamed AF_UNIX sockets.
+/// Sockets of other families, and pairs of anything but unnamed `AF_UNIX` sockets.
 fn sockets(families: &[libc::c_int]) -> io::Result<BTreeMap<i64, Vec<SeccompRule>>> {
     let number = |value: libc::c_int| u64::try_from(value).map_err(io::Error::other);
     let mut denied = BTreeMap::new();
