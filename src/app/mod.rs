@@ -117,7 +117,8 @@ impl App {
         say_what_is_held(&sandbox);
         let gate =
             Gate::new(sandbox.clone(), store.clone(), &config.data_dir, Arc::clone(&redactor))?
-                .with_overrides(Overrides::new(config.repositories.clone()));
+                .with_overrides(Overrides::new(config.repositories.clone()))
+                .with_registries(&config.setup.registries);
         let builders = Builders {
             store: store.clone(),
             models: Models::new()?,

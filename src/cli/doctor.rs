@@ -220,14 +220,31 @@ async fn sandbox(children: Children, config: &Config, findings: &mut Findings) {
                 Kind::Landlock => "Landlock",
                 Kind::None => "off",
             };
+            let held = report.held.join("; ");
             if report.not_held.is_empty() {
-                findings.ok("sandbox", format!("{kind}, proven by its self-test"));
+                let found = format!("{kind}, proven by its self-test. It holds: {held}");
+                findings.ok("sandbox", found);
             } else {
-                let found = format!("{kind}; it does not hold: {}", report.not_held.join("; "));
+                let not = report.not_held.join("; ");
+                let found = format!("{kind}; it does not hold: {not}. It holds: {held}");
                 findings.warn("sandbox", found, report.advice.unwrap_or_default());
             }
+            setup(config, &sandbox, findings);
         }
         Err(error) => findings.fail("sandbox", error.to_string(), ""),
+    }
+}
+
+fn setup(config: &Config, sandbox: &Sandbox, findings: &mut Findings) {
+    const WHAT: &str = "setup";
+    let listed: Vec<String> = config.setup.registries.iter().map(ToString::to_string).collect();
+    if listed.is_empty() {
+        findings.ok(WHAT, "no registries are listed: no command has network");
+    } else if sandbox.opens_doors() {
+        findings.ok(WHAT, format!("setup commands reach {} and nothing else", listed.join(", ")));
+    } else {
+        let found = format!("setup commands cannot reach {}", listed.join(", "));
+        findings.warn(WHAT, found, "install bubblewrap and use FOREMAN_SANDBOX=auto");
     }
 }
 

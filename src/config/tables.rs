@@ -12,6 +12,7 @@ use url::Url;
 use super::env::address;
 use crate::domain::labels::EscalationLabels;
 use crate::domain::money::Usd;
+use crate::domain::registry::Registry;
 use crate::domain::tier::ModelTier;
 
 /// `[tiers.<name>]`: what differs from the shipped tier. Windows are in tokens, prices in USD per
@@ -261,11 +262,21 @@ pub struct LocalRepository {
     pub branch: Option<String>,
 }
 
-/// `[setup]`: package registries that a setup step may reach. Default none.
+/// `[setup]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Setup {
-    pub registries: Vec<String>,
+    /// Package registries that a setup step may reach. Default none.
+    #[serde(deserialize_with = "registries")]
+    pub registries: Vec<Registry>,
+}
+
+fn registries<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Registry>, D::Error> {
+    let mut all = Vec::new();
+    for entry in Vec::<String>::deserialize(from)? {
+        all.extend(Registry::parse(&entry).map_err(serde::de::Error::custom)?);
+    }
+    Ok(all)
 }
 
 /// `[labels]`: labels that Foreman sets on issues.

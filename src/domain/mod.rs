@@ -17,6 +17,7 @@ pub mod money;
 pub mod plan;
 pub mod policy;
 pub mod redact;
+pub mod registry;
 pub mod run;
 pub mod switch;
 pub mod tier;

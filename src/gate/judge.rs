@@ -16,6 +16,7 @@ use super::policy::{CommandKind, Policy};
 use super::qic::{Against, dimension_of, judge_result, new_lines};
 use super::rules::{coherence, markers, protected, secrets, size, tamper};
 use super::run::{CommandResult, Session};
+use super::setup::At;
 use super::{Candidate, Gate, Judgement, Verdict, base, digest, material, memory, switches};
 use crate::domain::event::Severity;
 use crate::domain::evidence::{
@@ -150,9 +151,8 @@ impl Gate {
     ) -> Result<Session, GateError> {
         let flaky: HashSet<String> = candidate.base_verdict.flaky.iter().cloned().collect();
         let label = format!("attempt-{}", candidate.attempt);
-        self.runner
-            .session(candidate.mirror, &candidate.commit, &label, policy, &flaky, cancel)
-            .await
+        let at = At { commit: &candidate.commit, base: &candidate.base_verdict.commit };
+        self.runner.session(candidate.mirror, at, &label, policy, &flaky, cancel).await
     }
 
     /// For each lint result that is red here and on the base: how many lines of its log are new.

@@ -17,6 +17,7 @@ pub mod scan;
 mod base;
 mod digest;
 mod error;
+mod fetching;
 mod judge;
 mod keep;
 mod material;
@@ -24,6 +25,7 @@ mod memory;
 mod passed;
 mod qic;
 mod run;
+mod setup;
 mod switches;
 mod witness;
 
@@ -35,8 +37,9 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::evidence::{GovernanceSummary, QaSummary};
 use crate::domain::ids::{AttemptId, CommitId, IssueNumber, RunId, TreeId};
 use crate::domain::redact::Redactor;
+use crate::domain::registry::Registry;
 use crate::git::Mirror;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Dependencies, Sandbox};
 use crate::store::{Fence, Store};
 
 pub use crate::domain::glob;
@@ -49,6 +52,7 @@ pub use run::{CommandResult, Ended};
 
 use memory::ChainMark;
 use run::Runner;
+use setup::{At, Setup};
 
 /// Judges bases and candidates. Cheap to clone.
 #[derive(Clone)]
@@ -119,8 +123,9 @@ impl Gate {
         std::fs::create_dir_all(&dir).map_err(GateError::io("make", &dir))?;
         let dir = dir.canonicalize().map_err(GateError::io("find", &dir))?;
         let logs = Logs::new(data_dir, redactor);
+        let setup = Setup::none(data_dir);
         Ok(Self {
-            runner: Runner { sandbox, logs, dir },
+            runner: Runner { sandbox, logs, dir, setup },
             store,
             chain: Arc::default(),
             overrides: Arc::default(),
@@ -134,9 +139,33 @@ impl Gate {
         self
     }
 
-    /// The policy in force for a base commit.
+    /// With registries that a setup step may reach (`[setup] registries`). Needs a box with mounts
+    /// and a network of its own; elsewhere setup commands stay without network, like all others.
+    #[must_use]
+    pub fn with_registries(mut self, registries: &[Registry]) -> Self {
+        if self.runner.sandbox.opens_doors() {
+            self.runner.setup.allow(registries);
+        }
+        self
+    }
+
+    /// What the setup step of a base commit fetched, for a builder; `None` where there is no such
+    /// step or it failed, which the gate says.
+    pub async fn dependencies(
+        &self,
+        mirror: &Mirror,
+        base: &CommitId,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Dependencies>, GateError> {
+        let policy = self.policy(mirror, base).await?;
+        let prepared = self.runner.prepare(mirror, At::base(base), &policy, cancel).await?;
+        Ok(prepared.and_then(|prepared| prepared.dependencies))
+    }
+
+    /// The policy in force for a base commit, with commands that fetch where they may.
     pub async fn policy(&self, mirror: &Mirror, commit: &CommitId) -> Result<Policy, GateError> {
-        Policy::load(mirror, commit, self.overrides.of(mirror.repo())).await
+        let policy = Policy::load(mirror, commit, self.overrides.of(mirror.repo())).await?;
+        self.runner.fetching(policy, mirror, commit).await
     }
 
     /// Runs the checks on a base commit. The caller keeps the verdict for the night.

@@ -46,7 +46,8 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
     let from = start_commit(worker).await?;
     let identity = parts.sandbox.identity();
     worker.mirror.checkout(&from, &workspace, identity).await?;
-    let place = sandbox::prepare_place(&workspace, &dir.join("private"), identity)?;
+    let mut place = sandbox::prepare_place(&workspace, &dir.join("private"), identity)?;
+    place.dependencies = fetched(worker).await;
     parts.failpoints.hit("workspace.ready");
 
     let tier = chain[0];
@@ -100,6 +101,18 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         BuildOutcome::Budget { message } => Came::Halt(Skip::new(ReasonCode::Budget, message)),
         BuildOutcome::Cancelled => Came::Interrupted,
     }))
+}
+
+/// What the base's setup step fetched. Without it a builder works on, with what this machine has.
+async fn fetched(worker: &Worker<'_>) -> Option<sandbox::Dependencies> {
+    let (gate, base) = (&worker.context.parts.gate, &worker.state.stand.base);
+    match gate.dependencies(worker.mirror, base, worker.context.stop).await {
+        Ok(dependencies) => dependencies,
+        Err(error) => {
+            tracing::warn!(%error, "{} is built without fetched dependencies", worker.number());
+            None
+        }
+    }
 }
 
 /// A repair goes on from the round that left the least for the gate to say, the last one where
