@@ -6,15 +6,19 @@
 
 pub mod change;
 pub mod detect;
+pub mod diff;
 pub mod drift;
 pub mod finding;
 pub mod glob;
 pub mod logs;
+pub mod look;
 pub mod policy;
 pub mod rules;
 pub mod scan;
+pub mod syntax;
 
 mod base;
+mod checks;
 mod digest;
 mod error;
 mod judge;
@@ -41,8 +45,11 @@ use crate::store::{Fence, Store};
 pub use base::BaseVerdict;
 pub use error::GateError;
 pub use keep::{LOG_CAP, Logs};
+pub use look::Asked;
 pub use passed::{Attempt, GatesPassed};
 pub use policy::Policy;
+pub use rules::Rules;
+pub use rules::overlap::OpenWork;
 pub use run::{CommandResult, Ended};
 
 use memory::ChainMark;
@@ -54,6 +61,7 @@ pub struct Gate {
     runner: Runner,
     store: Store,
     chain: Arc<ChainMark>,
+    rules: Rules,
 }
 
 /// A commit that a builder's work became, on the tip it was merged onto.
@@ -73,6 +81,10 @@ pub struct Candidate<'a> {
     /// What would be published beside the change (summary, title, message): looked at for secrets.
     pub texts: Vec<String>,
     pub is_bug: bool,
+    /// The issue's own words: what it asks for may change what a test expects.
+    pub asked: Asked,
+    /// Other open pull requests of ours; `None` where this is no night.
+    pub open: Option<&'a [OpenWork]>,
 }
 
 /// What the gate says.
@@ -116,7 +128,18 @@ impl Gate {
         std::fs::create_dir_all(&dir).map_err(GateError::io("make", &dir))?;
         let dir = dir.canonicalize().map_err(GateError::io("find", &dir))?;
         let logs = Logs::new(data_dir, redactor);
-        Ok(Self { runner: Runner { sandbox, logs, dir }, store, chain: Arc::default() })
+        Ok(Self {
+            runner: Runner { sandbox, logs, dir },
+            store,
+            chain: Arc::default(),
+            rules: Rules::all(),
+        })
+    }
+
+    /// The same gate with some of its rules over the diff switched off.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
     }
 
     /// Runs the checks on a base commit. The caller keeps the verdict for the night.

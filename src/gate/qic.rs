@@ -47,7 +47,7 @@ pub fn judge_result(result: &CommandResult, against: Against<'_>) -> Check {
         name: result.planned.kind.as_str().to_owned(),
         outcome,
         command: Some(result.planned.command.clone()),
-        exit_code: result.exit_code(),
+        exit_code: Some(result.exit_code()),
         duration_ms: result.duration_ms,
         log_sha256: Some(result.log_sha256.clone()),
         findings,

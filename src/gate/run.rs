@@ -23,6 +23,9 @@ use crate::sandbox::{Place, Sandbox, Shell, prepare_place};
 
 /// `sh` says this where a command is not there.
 const NOT_FOUND: i32 = 127;
+/// `timeout` answers this where it stopped a command, and a shell adds a signal to that.
+const STOPPED: i32 = 124;
+const SIGNALLED: i32 = 128;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,12 +56,14 @@ pub struct CommandResult {
 }
 
 impl CommandResult {
-    /// The exit code, where there is one.
+    /// The exit code as a shell gives it: 124 for a command that was stopped, 128 and the signal's
+    /// number for one that was killed.
     #[must_use]
-    pub const fn exit_code(&self) -> Option<i32> {
+    pub const fn exit_code(&self) -> i32 {
         match self.ended {
-            Ended::Exited(code) => Some(code),
-            Ended::Signalled(_) | Ended::TimedOut => None,
+            Ended::Exited(code) => code,
+            Ended::Signalled(signal) => SIGNALLED + signal,
+            Ended::TimedOut => STOPPED,
         }
     }
 

@@ -107,6 +107,8 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
             base_verdict: &base_verdict,
             texts: vec![worker.state.summary.clone(), worker.issue.title.clone()],
             is_bug: has_label(&worker.issue, "bug"),
+            asked: gate::Asked::new(&worker.issue.title, &worker.issue.body),
+            open: None,
             fence: worker.context.fence,
         },
         worker.context.stop,

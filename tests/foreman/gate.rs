@@ -8,7 +8,7 @@ use foreman::domain::evidence::{CheckOutcome, Dimension};
 use foreman::domain::ids::{AttemptId, CommitId, IssueNumber, RepoName, RunId};
 use foreman::domain::redact::Redactor;
 use foreman::domain::run::{NightConfig, NightRequest};
-use foreman::gate::{Attempt, BaseVerdict, Candidate, Gate, Judgement, Verdict};
+use foreman::gate::{Asked, Attempt, BaseVerdict, Candidate, Gate, Judgement, Verdict};
 use foreman::git::{Author, Captured, Git, Mirror};
 use foreman::process::Children;
 use foreman::sandbox::{Mode, Sandbox};
@@ -171,6 +171,8 @@ impl Place {
             base_verdict: verdict,
             texts,
             is_bug: true,
+            asked: Asked::new("Make it better", ""),
+            open: None,
         };
         self.gate.judge(candidate, &CancellationToken::new()).await.expect("a verdict")
     }
@@ -262,8 +264,8 @@ async fn dishonest_and_forbidden_changes_are_refused_before_anything_runs() {
     let hidden = TESTS.replace("exit $fail", "exit 0");
     let asks = "add() { if [ -n \"$CI\" ]; then echo 3; else echo $(($1 + $2)); fi; }\n";
     let cases: [(&str, Option<&str>, &str, &str, Dimension); 9] = [
-        ("tests/run.sh", None, "test_deleted", "tests/run.sh was deleted", Dimension::Drift),
-        ("tests/run.sh", Some(&weaker), "assertions_weakened", "checks less", Dimension::Drift),
+        ("tests/run.sh", None, "test_file_deleted", "tests/run.sh was deleted", Dimension::Drift),
+        ("tests/run.sh", Some(&weaker), "test_file_weakened", "checks less", Dimension::Drift),
         ("tests/run.sh", Some(&hidden), "hides_failure", "exit 0", Dimension::Governance),
         ("docs/architecture/a.md", Some("x\n"), "protected_path", "policy", Dimension::Governance),
         (

@@ -17,6 +17,7 @@ mod contract_trust;
 mod docs;
 mod escalation_routes;
 mod gate;
+mod gate_corpus;
 mod gate_witness;
 mod git;
 mod github;
