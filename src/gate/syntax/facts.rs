@@ -172,7 +172,9 @@ fn lines_of(source: &Source<'_>, body: tree_sitter::Node<'_>) -> Vec<String> {
     text.lines()
         .map(|line| line.trim().trim_start_matches('{').trim_end_matches(['{', '}']).trim())
         .filter(|line| !line.chars().all(|c| "{}()[];,=> ".contains(c)))
-        .filter(|line| !matches!(*line, "pass" | "..." | "async () =>" | "function ()" | "function()"))
+        .filter(|line| {
+            !matches!(*line, "pass" | "..." | "async () =>" | "function ()" | "function()")
+        })
         .map(str::to_owned)
         .collect()
 }

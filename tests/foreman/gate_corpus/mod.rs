@@ -165,7 +165,11 @@ fn without_any_one_rule_something_bad_gets_through() {
         needed.insert(kind, through.collect());
     }
     for (kind, escapes) in &needed {
-        println!("without {kind}: {} escape, e.g. {}", escapes.len(), escapes.first().unwrap_or(&"-"));
+        println!(
+            "without {kind}: {} escape, e.g. {}",
+            escapes.len(),
+            escapes.first().unwrap_or(&"-")
+        );
     }
     let idle: Vec<_> = needed.iter().filter(|(_, escapes)| escapes.is_empty()).collect();
     assert!(idle.is_empty(), "rules that no case needs: {idle:?}");
