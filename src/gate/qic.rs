@@ -163,6 +163,12 @@ fn tests(result: &CommandResult, bad: &mut Vec<String>, notes: &mut Vec<String>)
             report.failed
         ));
     }
+    if result.reruns > 0 {
+        notes.push(format!(
+            "run {} times: tests that are flaky on the base failed",
+            result.reruns + 1
+        ));
+    }
     notes.push(format!(
         "{} tests: {} passed, {} failed, {} skipped ({})",
         report.collected(),
@@ -259,6 +265,7 @@ mod tests {
             duration_ms: 1,
             log_sha256: "0".repeat(64),
             empty: log.trim().is_empty(),
+            reruns: 0,
             tests: read_tests(log),
             findings: read_findings(log),
             missing: None,

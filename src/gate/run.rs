@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::error::GateError;
 use super::keep::{LOG_CAP, Logs};
 use super::logs::{
-    LintFinding, TestReport, missing_tool, plain, read_findings, read_tests, unreachable_dependency,
+    LintFinding, TestReport, missing_tool, plain, read_findings, read_tests, telling_lines,
+    unreachable_dependency,
 };
 use super::policy::{CommandKind, PlannedCommand, Policy};
 use super::witness::Witness;
 use crate::domain::ids::CommitId;
 use crate::git::{Mirror, remove_workspace};
-use crate::process::Ending;
+use crate::process::{Ending, KeepLines};
 use crate::sandbox::{Place, Sandbox, Shell, prepare_place};
 
 /// `sh` says this where a command is not there.
@@ -46,6 +47,9 @@ pub struct CommandResult {
     pub log_sha256: String,
     /// It printed nothing but white space.
     pub empty: bool,
+    /// How often it was run again because tests that are flaky on the base failed.
+    #[serde(default)]
+    pub reruns: u32,
     /// What a test command's log says; default for other kinds.
     pub tests: TestReport,
     pub findings: BTreeSet<LintFinding>,
@@ -145,7 +149,9 @@ impl Runner {
                     if result.succeeded() || !all_flaky {
                         break;
                     }
+                    let reruns = result.reruns + 1;
                     result = self.run(bench, planned, policy, cancel).await?;
+                    result.reruns = reruns;
                 }
                 let failed = !result.succeeded() && result.missing.is_none();
                 results.push(result);
@@ -184,6 +190,7 @@ impl Runner {
     ) -> Result<CommandResult, GateError> {
         let mut shell = Shell::new(planned.command.clone(), policy.timeout);
         shell.output_cap = LOG_CAP;
+        shell.keep_lines = Some(KeepLines { matching: telling_lines(), cap: LOG_CAP });
         let finished = self.sandbox.run(&bench.place, &shell, cancel).await?;
         let ended = match finished.ending {
             Ending::Exited(code) => Ended::Exited(code),
@@ -194,7 +201,12 @@ impl Runner {
         // Findings and names are quoted elsewhere: nothing secret gets that far.
         let raw = self.logs.redactor().redact(&finished.stdout.text());
         let inside = self.sandbox.workspace_inside(&bench.place);
-        let text = plain(&raw).replace(&format!("{}/", inside.display()), "");
+        // What the readers see has every telling line, however long the log is.
+        let whole = finished.stdout.left_out() == 0;
+        let sifted = if whole { Some(raw.clone()) } else { finished.stdout.sifted() };
+        let overflowed = sifted.is_none();
+        let seen = sifted.map_or_else(|| raw.clone(), |text| self.logs.redactor().redact(&text));
+        let text = plain(&seen).replace(&format!("{}/", inside.display()), "");
         let failed = ended != Ended::Exited(0);
         let not_found = matches!(ended, Ended::Exited(NOT_FOUND));
         let missing = failed
@@ -206,7 +218,9 @@ impl Runner {
             duration_ms: u64::try_from(finished.duration.as_millis()).unwrap_or(u64::MAX),
             log_sha256: self.logs.keep(&raw).await?,
             empty: raw.trim().is_empty(),
+            reruns: 0,
             tests: match planned.kind {
+                CommandKind::Test if overflowed => TestReport::too_long(read_tests(&text)),
                 CommandKind::Test => read_tests(&text),
                 CommandKind::Setup
                 | CommandKind::Build

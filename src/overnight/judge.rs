@@ -9,6 +9,7 @@ use super::describe;
 use super::issue::{Came, Worker};
 use super::learn;
 use super::night::{Context, EngineError, notes_json};
+use super::overlap;
 use super::planning::has_label;
 use crate::domain::attempt::{self, Event};
 use crate::domain::event::{EventType, Severity};
@@ -77,6 +78,11 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     };
     mirror.fetch().await?;
     let built_on = worker.state.stand.base.clone();
+    let open = overlap::open(worker, mirror, &built_on).await?;
+    if let Some((on, branch)) = overlap::to_stack_on(worker, mirror, &work, &open).await? {
+        worker.state.stand.base_branch = branch;
+        worker.state.stand.on = Some(on);
+    }
     let tip =
         mirror.tip(&worker.state.stand.base_branch).await?.unwrap_or_else(|| built_on.clone());
     let (commit, tree) = if tip == built_on {
@@ -95,6 +101,8 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
         let reason = describe::red_base(&worker.state.stand.base_branch, &tip, &base_verdict);
         return Ok(Came::Halt(Skip::new(ReasonCode::BaseRed, reason)));
     }
+    let open: Vec<gate::OpenWork> =
+        overlap::open(worker, mirror, &tip).await?.into_iter().map(|one| one.work).collect();
     worker.context.parts.failpoints.hit("gate.before");
     let judging = worker.context.parts.gate.judge(
         gate::Candidate {
@@ -108,7 +116,7 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
             texts: vec![worker.state.summary.clone(), worker.issue.title.clone()],
             is_bug: has_label(&worker.issue, "bug"),
             asked: gate::Asked::new(&worker.issue.title, &worker.issue.body),
-            open: None,
+            open: Some(&open),
             fence: worker.context.fence,
         },
         worker.context.stop,

@@ -12,6 +12,7 @@ mod judge;
 mod lanes;
 mod learn;
 mod night;
+mod overlap;
 mod planning;
 mod publish;
 pub mod report;

@@ -23,7 +23,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::process::{Children, Confinement, Finished, Identity, Limits, ProcessError, Spec};
+use crate::process::{
+    Children, Confinement, Finished, Identity, KeepLines, Limits, ProcessError, Spec,
+};
 
 pub use place::{Place, prepare_place};
 pub use report::SandboxReport;
@@ -79,6 +81,8 @@ pub struct Shell {
     pub limits: Limits,
     /// Bytes of output kept, head and tail.
     pub output_cap: usize,
+    /// Lines kept of what is left out between them.
+    pub keep_lines: Option<KeepLines>,
 }
 
 impl Shell {
@@ -97,6 +101,7 @@ impl Shell {
                 open_files: Some(8192),
             },
             output_cap: 4 << 20,
+            keep_lines: None,
         }
     }
 }
@@ -241,6 +246,7 @@ impl Sandbox {
         spec.stdin.clone_from(&shell.stdin);
         spec.timeout = Some(shell.timeout);
         spec.output_cap = shell.output_cap;
+        spec.keep_lines.clone_from(&shell.keep_lines);
         spec.merge_output = true;
         spec.cgroups = group.as_ref().map(cgroup::Group::folders).unwrap_or_default();
         Ok(self.inner.children.run(spec, cancel).await?)

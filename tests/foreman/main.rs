@@ -18,6 +18,7 @@ mod docs;
 mod escalation_routes;
 mod gate;
 mod gate_corpus;
+mod gate_logs;
 mod gate_witness;
 mod git;
 mod github;

@@ -13,7 +13,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::pattern;
-use java::{junit, surefire};
+use java::{junit, junit_core, surefire};
 use javascript::{jest, mocha, node, vitest};
 
 /// Names kept of each kind; more would bloat what is stored, and nobody reads them.
@@ -54,6 +54,13 @@ impl TestReport {
         !self.formats.is_empty()
     }
 
+    /// A report whose log had more telling lines than could be kept: its counts are too low.
+    #[must_use]
+    pub fn too_long(mut self) -> Self {
+        self.broken = Some("the log is too long to be counted".to_owned());
+        self
+    }
+
     fn add(&mut self, other: Self) {
         self.formats.extend(other.formats);
         self.passed += other.passed;
@@ -79,7 +86,9 @@ impl TestReport {
 #[must_use]
 pub fn read_tests(text: &str) -> TestReport {
     let mut report = TestReport::default();
-    for reader in [cargo, pytest, unittest, jest, vitest, mocha, go, node, tap, surefire, junit] {
+    for reader in
+        [cargo, pytest, unittest, jest, vitest, mocha, go, node, tap, surefire, junit_core, junit]
+    {
         // node's summary stands below TAP lines: whoever comes first has them.
         if let Some(found) = reader(text) {
             let tap_again = found.formats == ["tap"] && report.formats.iter().any(|f| f == "node");

@@ -23,6 +23,29 @@ pub(super) fn surefire(text: &str) -> Option<TestReport> {
     Some(found)
 }
 
+/// What `JUnitCore` itself prints, without a build tool.
+pub(super) fn junit_core(text: &str) -> Option<TestReport> {
+    static GOOD: LazyLock<Regex> = LazyLock::new(|| pattern(r"^OK \((\d+) tests?\)$"));
+    static BAD: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"^Tests run: (\d+),  Failures: (\d+)$"));
+    static NAME: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\d+\) (\w+)\(([\w.]+)\)$"));
+    let mut found = report("junit4");
+    let mut seen = false;
+    for line in text.lines() {
+        if let Some(good) = GOOD.captures(line) {
+            seen = true;
+            found.passed += number(&good, 1);
+        } else if let Some(bad) = BAD.captures(line) {
+            seen = true;
+            found.failed += number(&bad, 2);
+            found.passed += number(&bad, 1).saturating_sub(number(&bad, 2));
+        } else if let Some(name) = NAME.captures(line) {
+            found.failing.push(name[1].to_owned());
+        }
+    }
+    seen.then_some(found)
+}
+
 pub(super) fn junit(text: &str) -> Option<TestReport> {
     static SUITE: LazyLock<Regex> = LazyLock::new(|| pattern(r"<testsuite\b[^>]*>"));
     static FIELD: LazyLock<Regex> =
