@@ -33,4 +33,5 @@ mod review;
 mod sandbox;
 mod sequencing;
 mod store;
+mod stuck;
 mod support;
