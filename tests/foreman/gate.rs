@@ -51,7 +51,7 @@ fn shell_repository() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-struct Place {
+pub struct Place {
     dir: tempfile::TempDir,
     mirror: Mirror,
     base: CommitId,
@@ -79,7 +79,7 @@ fn write(dir: &Path, path: &str, text: &str) {
 }
 
 impl Place {
-    async fn new(files: &[(&str, &str)]) -> Self {
+    pub async fn new(files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let seed = dir.path().join("seed");
         for (path, text) in files {
@@ -125,7 +125,7 @@ impl Place {
         Self { dir, mirror, base, gate, fence, attempt }
     }
 
-    async fn judge_base(&self) -> BaseVerdict {
+    pub async fn judge_base(&self) -> BaseVerdict {
         self.gate
             .judge_base(&self.mirror, &self.base, &self.fence.run, &CancellationToken::new())
             .await
@@ -177,11 +177,15 @@ impl Place {
         self.gate.judge(candidate, &CancellationToken::new()).await.expect("a verdict")
     }
 
-    async fn judge(&self, verdict: &BaseVerdict, files: &[(&str, Option<&str>)]) -> Verdict {
+    pub async fn judge(&self, verdict: &BaseVerdict, files: &[(&str, Option<&str>)]) -> Verdict {
         self.judge_with(verdict, files, vec![]).await
     }
 
-    async fn refused(&self, verdict: &BaseVerdict, files: &[(&str, Option<&str>)]) -> Judgement {
+    pub async fn refused(
+        &self,
+        verdict: &BaseVerdict,
+        files: &[(&str, Option<&str>)],
+    ) -> Judgement {
         match self.judge(verdict, files).await {
             Verdict::Refused(judgement) => {
                 assert!(!judgement.qa.passed, "refused, so not passed");

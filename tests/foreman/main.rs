@@ -19,6 +19,7 @@ mod escalation_routes;
 mod gate;
 mod gate_corpus;
 mod gate_logs;
+mod gate_proofs;
 mod gate_witness;
 mod git;
 mod github;

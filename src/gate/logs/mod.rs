@@ -19,8 +19,9 @@ pub(crate) fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a pattern in our own source, tried by the tests")
 }
 
-static ANSI: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b."));
+static ANSI: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()*+].|\x1b.")
+});
 
 /// The text without colours and cursor movements, with plain line ends.
 #[must_use]
@@ -123,6 +124,7 @@ mod unit {
 
     #[test]
     fn colours_go() {
+        assert_eq!(plain("ok\x1b(B\x1b[m"), "ok");
         assert_eq!(plain("\x1b[1m\x1b[31merror\x1b[0m: x\r\ny\x1b]0;t\x07z"), "error: x\nyz");
     }
 

@@ -149,7 +149,7 @@ cd ..
 
 if command -v go >/dev/null; then
   mkdir -p go/none && cd go || exit 1
-  export GOFLAGS=-mod=mod GOCACHE="$work/gocache" HOME="$work"
+  export GOCACHE="$work/gocache" GOPATH="$work/gopath"
   printf 'module example.org/sum\n\ngo 1.19\n' >go.mod
   printf 'package sum\n\nfunc Add(a, b int) int { return a + b }\n' >sum.go
   printf 'package none\n' >none/none.go
