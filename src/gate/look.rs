@@ -101,7 +101,27 @@ impl Asked {
                 }
             }
         }
-        let words = tokens(&text).collect();
+        // `1,000` is a number, and `20%` is 0.2 too.
+        let plain: String = {
+            let chars: Vec<char> = text.chars().collect();
+            let digit = |at: Option<usize>| {
+                at.and_then(|at| chars.get(at)).is_some_and(char::is_ascii_digit)
+            };
+            let comma = |at: usize| {
+                chars[at] == ','
+                    && digit(at.checked_sub(1))
+                    && (1..=3).all(|by| digit(Some(at + by)))
+            };
+            (0..chars.len()).filter(|at| !comma(*at)).map(|at| chars[at]).collect()
+        };
+        let mut words: std::collections::BTreeSet<String> = tokens(&text).collect();
+        words.extend(tokens(&plain));
+        for word in plain.split_whitespace() {
+            let share = word.trim_end_matches(['.', ',', ')']).strip_suffix('%');
+            if let Some(share) = share.and_then(|share| share.parse::<f64>().ok()) {
+                words.insert((share / 100.0).to_string());
+            }
+        }
         Self { text, words }
     }
 
@@ -109,10 +129,15 @@ impl Asked {
     #[must_use]
     pub fn names(&self, what: &str) -> bool {
         let what = what.to_lowercase();
-        let number = what.parse::<f64>().is_ok();
+        if let Ok(number) = what.parse::<f64>() {
+            let same = |word: &String| {
+                word.parse::<f64>().is_ok_and(|it| it.to_bits() == number.to_bits())
+            };
+            return self.words.iter().any(same);
+        }
         !what.is_empty()
             && (self.words.contains(&what)
-                || (!number && what.chars().count() >= 4 && self.text.contains(&what)))
+                || (what.chars().count() >= 4 && self.text.contains(&what)))
     }
 
     /// Whether it asks for something to go.
@@ -168,6 +193,10 @@ mod tests {
         }
         for other in ["12", "1", "2", "5", "evening"] {
             assert!(!asked.names(other), "{other}");
+        }
+        let numbers = Asked::new("Raise it by 20% to 1,000, up from 900.0", "");
+        for named in ["0.2", "20", "1000", "900"] {
+            assert!(numbers.names(named), "{named}");
         }
         assert!(asked.removes() && !Asked::new("Add it", "").removes());
     }

@@ -49,7 +49,8 @@ pub(in crate::gate) fn counts(
         );
     }
     let gone = missing(before, &now, fate);
-    if !gone.is_empty() && !now.names.is_empty() {
+    // Where another runner speaks now, names can't be compared.
+    if !gone.is_empty() && (!now.names.is_empty() || now.formats == before.formats) {
         let named =
             gone.iter().take(MOST_NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>();
         return row(

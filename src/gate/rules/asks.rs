@@ -24,9 +24,9 @@ static RUST: LazyLock<Regex> = LazyLock::new(|| {
 static PYTHON: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
         r#"PYTEST_\w+|["'](?:pytest|unittest|_pytest)["']\s*(?:not )?in\s+sys\.(?:modules|argv)|"#,
-        r#"sys\.modules.*["'](?:pytest|unittest)|sys\.argv.*(?:pytest|test)|_called_from_test|"#,
+        r#"sys\.modules.*["'](?:pytest|unittest)|sys\.argv.*(?:pytest|\btest)|_called_from_test|"#,
         r#"(?:environ(?:\.get)?|getenv)\s*[\[(]\s*["'](?:CI|TESTING|TEST|GITHUB_ACTIONS|FOREMAN\w*|TOX_\w+)["']|"#,
-        r#"(?:inspect\.stack|_getframe|extract_stack|currentframe)\(.*test|["']_?pytest["']|find_spec\(\s*["']unittest"#,
+        r#"(?:inspect\.stack|_getframe|extract_stack|currentframe)\(.*\btest|["']_?pytest["']|find_spec\(\s*["']unittest"#,
     ))
 });
 static JAVASCRIPT: LazyLock<Regex> = LazyLock::new(|| {
@@ -35,7 +35,7 @@ static JAVASCRIPT: LazyLock<Regex> = LazyLock::new(|| {
         r"\b(?:JEST_WORKER_ID|VITEST(?:_\w+)?|NODE_TEST_CONTEXT|MOCHA_\w+)\b|",
         r#"NODE_ENV\b["'`\]]*\s*[!=]==?\s*["'`]test|["'`]test["'`]\s*[!=]==?\s*process\.env|"#,
         r#"typeof\s+(?:jest|describe|it|test|vi|expect|mocha)\b|import\.meta\.vitest|"#,
-        r#"process\.env\[["'`](?:CI|FOREMAN)|(?:argv|stack|execArgv|main\.filename)\b.*(?:test|jest|mocha)|"#,
+        r#"process\.env\[["'`](?:CI|FOREMAN)|(?:process\.(?:argv|execArgv)|\.stack|main\.filename)\b.*["'`/].*\b(?:test|jest|mocha)\b|"#,
         r#"global(?:This)?\.(?:describe|it|jest|expect)\b|["'](?:describe|jest|expect)["']\s+in\s+global"#,
     ))
 });

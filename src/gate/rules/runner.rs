@@ -44,18 +44,12 @@ static HOOKS: LazyLock<Regex> = LazyLock::new(|| {
         r"def pytest_(?:collection_modifyitems|runtest_\w+|sessionfinish|ignore_collect|collect\w*|pyfunc_call|report\w*|deselected|itemcollected|configure|cmdline\w*|unconfigure|exception\w*|assertrepr\w*)|collect_ignore|session\.exitstatus|report\.outcome|\.outcome\s*=|excinfo|\bpython_(?:files|functions|classes)\b",
     )
 });
+/// A way to end well, whatever was found. Ending with a code that was counted hides nothing.
 static ENDS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"process::(?:exit|abort)\(|\bos\._exit\(|\bsys\.exit\(|\bprocess\.(?:exit|reallyExit|abort)\(|\bos\.Exit\(|pytest\.exit\(|System\.exit\(|Runtime.*\.halt\(|process\.exitCode\s*=|\bexit\(0\)|\bos\.kill\(|syscall\.Exit\(",
+        r"\b(?:exit|_exit|Exit|halt|reallyExit|quit)\(\s*(?:0|None|false)?\s*\)|process::abort\(|pytest\.exit\(|process\.exitCode\s*=\s*0|\bos\.kill\(|raise SystemExit\s*(?:\(\s*0?\s*\))?\s*$",
     )
 });
-/// A failure can't be hidden by failing; Go's `TestMain` hands on what its tests say.
-static FAILS: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)exit\(\s*(?:[1-9]|m\.Run\(\)|(?:code|rc|status|result|ret|exitCode|exitVal)\s*\))|SystemExit",
-    )
-});
-
 /// What patches assertions or the runner, by language.
 fn patches(language: Language) -> Option<&'static Regex> {
     static RUST: LazyLock<Regex> = LazyLock::new(|| {
@@ -67,25 +61,23 @@ fn patches(language: Language) -> Option<&'static Regex> {
         pattern(concat!(
             r"\bTestCase\.\w+\s*=[^=]|setattr\(\s*(?:unittest|pytest|builtins|\w*TestCase)|",
             r#"sys\.modules\[\s*["'](?:pytest|_pytest|unittest|sys|builtins)|"#,
-            r"\b(?:pytest|unittest|builtins)\.\w+(?:\.\w+)*\s*=[^=]|atexit\.register|sys\.(?:excepthook|exit)\s*=[^=]|",
-            r"sys\.meta_path|globals\(\)(?:\.(?:clear|pop|update)\(|\[)|sys\.stdout\s*=|\bos\._exit\s*=|signal\.signal\(",
+            r"\b(?:pytest|unittest)\.\w+(?:\.\w+)*\s*=[^=]|atexit\.register|sys\.(?:excepthook|exit)\s*=[^=]|",
+            r"\bbuiltins\.(?:exit|quit|__import__|isinstance|len|all|any)\s*=[^=]|def load_tests\(|",
+            r"sys\.meta_path|globals\(\)(?:\.(?:clear|pop|update)\(|\[)|\bos\._exit\s*=[^=]",
         ))
     });
     static JAVASCRIPT: LazyLock<Regex> = LazyLock::new(|| {
         pattern(concat!(
             r"\b(?:global|globalThis|window)\.(?:it|test|describe|expect|assert|jest|vi|process)\s*=[^=]|",
             r"^\s*(?:expect|assert|it|test|describe)\s*=[^=>]|\bassert\.\w+\s*=[^=>]|",
-            r"\bexpect\.extend\(|(?:const|let|var)\s+(?:it|test|describe|expect|assert)\s*=\s*(?:\(|function|async|new Proxy|_)|",
+            r"\bexpect\.extend\(|(?:const|let|var)\s+(?:it|test|describe|expect|assert)\s*=\s*(?:(?:async\s*)?\([^)]*\)\s*=>|function|new Proxy)|",
             r"function\s+(?:it|test|describe|expect|assert)\s*\(|process\.(?:exit|reallyExit)\s*=[^=]|process\.exitCode\s*=\s*0|",
             r#"process\.on\(\s*["'](?:exit|beforeExit|uncaughtException|unhandledRejection)|Object\.defineProperty\(\s*(?:assert|expect|globalThis|global)\b|"#,
             r"defineProperty\(\s*process\s*,|Object\.assign\(\s*(?:assert|expect)\b|Object\.is\s*=[^=]",
         ))
     });
-    static GO: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(
-            r"&testing\.T\{|new\(testing\.T\)|t\s*:?=\s*&?testing\.T\b|m\.Run\(\)\s*$|_\s*=\s*m\.Run\(\)",
-        )
-    });
+    static GO: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"&testing\.T\{|new\(testing\.T\)|t\s*:?=\s*&?testing\.T\b"));
     static JAVA: LazyLock<Regex> = LazyLock::new(|| {
         pattern(r"\b(?:class|interface)\s+Assert(?:ions)?\b|setSecurityManager|addShutdownHook")
     });
@@ -114,20 +106,19 @@ fn in_file(view: &View<'_>, found: &mut Vec<Violation>) {
         let (code, bare) = (view.code(line.number), view.bare(line.number));
         let test = view.new.is_test_line(line.number) || is_test_path(&change.path);
         let hook = hook_file && HOOKS.is_match(code);
-        let ends = test && !shell && ENDS.is_match(bare) && !FAILS.is_match(bare);
+        let ends = test && !shell && ENDS.is_match(bare);
         let idle_main = view.language == Language::Go
-            && bare.trim() == "m.Run()"
-            && view.code.iter().any(|line| line.contains("os.Exit(0)"));
+            && bare.contains("func TestMain(")
+            && !view.code.iter().any(|line| line.contains("m.Run()"));
         // A library may install hooks; tests and what runners load may not.
         let patched = (test || hook_file)
             && !(shell && !is_test_path(&change.path))
-            && patches.is_some_and(|it| it.is_match(code))
-            && (view.language != Language::Go || idle_main || !bare.contains("m.Run()"));
+            && patches.is_some_and(|it| it.is_match(code));
         let macros = view.language == Language::Rust
             && !test
             && bare.contains("macro_rules!")
             && patches.is_some_and(|it| it.is_match(bare));
-        if hook || ends || patched || macros {
+        if hook || ends || patched || macros || idle_main {
             found.push(high(
                 "runner_interfered",
                 format!("the test runner is interfered with: {}", quote(&line.text)),

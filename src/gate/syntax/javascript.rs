@@ -160,6 +160,11 @@ fn asserts<'a>(source: &Source<'a>, node: Node<'a>) -> Option<Assertion<'a>> {
             if !called.contains(").") || last == "not" {
                 return None;
             }
+            // A promise that nobody waits for fails nobody.
+            let waits = [".resolves.", ".rejects."].iter().any(|word| called.contains(word));
+            if waits && node.parent().is_some_and(|it| it.kind() == "expression_statement") {
+                return None;
+            }
             let subject = subject_of(node)?;
             Some(expectation(source, subject, &values, last))
         }
