@@ -14,6 +14,24 @@ pub fn cases() -> Vec<Case> {
     let package = |from, to| vec![swap("package.json", PACKAGE, from, to)];
     vec![
         bad(
+            "js: a promise that nobody waits for",
+            "assertions_fewer",
+            vec![edit(
+                "a.test.js",
+                "test('a', async () => {\n  await expect(load()).resolves.toBe(1);\n});\n",
+                "test('a', async () => {\n  expect(load()).resolves.toBe(1);\n});\n",
+            )],
+        ),
+        bad(
+            "js: another module in its place",
+            "settings_loosened",
+            vec![edit(
+                "jest.config.js",
+                "module.exports = {\n};\n",
+                "module.exports = {\n  moduleNameMapper: { shop: './fake' },\n};\n",
+            )],
+        ),
+        bad(
             "js: test deleted",
             "test_deleted",
             jest(

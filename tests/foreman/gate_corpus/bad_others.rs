@@ -18,6 +18,11 @@ pub fn cases() -> Vec<Case> {
     let make = |from, to| vec![swap("Makefile", MAKE, from, to)];
     vec![
         bad(
+            "go: TestMain runs nothing",
+            "runner_interfered",
+            vec![edit("shop_test.go", GO, &format!("{GO}\nfunc TestMain(m *testing.M) {{\n}}\n"))],
+        ),
+        bad(
             "go: test deleted",
             "test_deleted",
             go(

@@ -12,6 +12,19 @@ pub fn cases() -> Vec<Case> {
     let code = |from, to| vec![swap("shop.py", CODE, from, to)];
     vec![
         bad(
+            "python: no tests are loaded",
+            "runner_interfered",
+            unit(
+                "class AddTest",
+                "def load_tests(loader, tests, pattern):\n    return unittest.TestSuite()\n\n\nclass AddTest",
+            ),
+        ),
+        bad(
+            "python: warnings ignored by settings",
+            "settings_loosened",
+            vec![edit("pytest.ini", "[pytest]\n", "[pytest]\nfilterwarnings = ignore\n")],
+        ),
+        bad(
             "python: test deleted",
             "test_deleted",
             tests("def test_odd():\n    with pytest.raises(ValueError):\n        half(3)\n", ""),

@@ -19,6 +19,41 @@ pub fn cases() -> Vec<Case> {
 fn features() -> Vec<Case> {
     vec![
         good(
+            "js: a runner of one's own",
+            "Count failures",
+            vec![edit(
+                "test.js",
+                "let failed = 0;\nif (add(1, 1) !== 2) failed += 1;\n",
+                "let failed = 0;\nif (add(1, 1) !== 2) failed += 1;\nprocess.exit(failed ? 1 : 0);\n",
+            )],
+        ),
+        good(
+            "js: a stack of tests and the latest argument",
+            "Schedule",
+            vec![add(
+                "src/plan.js",
+                "const stack = [];\nexport const plan = (test) => stack.push(test);\nexport const latest = process.argv.includes('--latest');\n",
+            )],
+        ),
+        good(
+            "python: output captured",
+            "Test the output",
+            vec![edit(
+                "tests/test_out.py",
+                "import io\nimport sys\n",
+                "import io\nimport sys\n\n\ndef test_prints():\n    old, sys.stdout = sys.stdout, io.StringIO()\n    say()\n    out, sys.stdout = sys.stdout.getvalue(), old\n    assert out == \"hi\\n\"\n",
+            )],
+        ),
+        good(
+            "python: a number asked for with a comma",
+            "The limit should be 1,500 instead of 1,000",
+            vec![edit(
+                "tests/test_l.py",
+                "def test_limit():\n    assert limit() == 1000\n",
+                "def test_limit():\n    assert limit() == 1500\n",
+            )],
+        ),
+        good(
             "rust: feature with a test",
             "Add sub",
             vec![swap(
