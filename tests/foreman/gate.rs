@@ -289,7 +289,9 @@ async fn dishonest_and_forbidden_changes_are_refused_before_anything_runs() {
         let kinds: Vec<&str> =
             judgement.governance.violations.iter().map(|v| v.kind.as_str()).collect();
         assert!(kinds.contains(&kind), "{kind}: {kinds:?}");
-        assert!(judgement.reason.contains(words), "{kind}: {}", judgement.reason);
+        let said: Vec<&str> =
+            judgement.qa.checks.iter().flat_map(|it| &it.findings).map(String::as_str).collect();
+        assert!(said.join("\n").contains(words), "{kind}: {said:?}");
         assert!(!judgement.qa.dimension_passed(dimension), "{kind}");
         let ran = judgement.qa.checks.iter().any(|check| check.log_sha256.is_some());
         assert!(!ran, "{kind}: nothing is run");

@@ -17,7 +17,7 @@ use crate::gate::error::GateError;
 use crate::gate::finding::check;
 use crate::gate::policy::{CommandKind, Policy};
 use crate::gate::run::{CommandResult, Runner, Session};
-use crate::gate::scan::is_test_path;
+use crate::gate::scan::{Language, is_test_path};
 use crate::gate::syntax::Facts;
 use crate::git::{Author, Mirror, remove_workspace};
 
@@ -38,7 +38,13 @@ pub(in crate::gate) fn without_running(
     if !is_bug {
         return Some(row(CheckOutcome::NotApplicable, "the issue is not a bug report"));
     }
-    if fate.added.is_empty() && fate.altered.is_empty() && overlay(changes).is_empty() {
+    // A page or a fixture beside the tests shows no bug.
+    let unnamed = changes.iter().any(|change| {
+        change.mode.is_some()
+            && is_test_path(&change.path)
+            && Language::of(&change.path) == Language::Shell
+    });
+    if fate.added.is_empty() && fate.altered.is_empty() && !unnamed {
         let why =
             "no test came with this fix: nothing but the repository's own tests speaks for it";
         return Some(row(CheckOutcome::NotApplicable, why));
