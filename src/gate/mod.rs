@@ -6,15 +6,19 @@
 
 pub mod change;
 pub mod detect;
+pub mod diff;
 pub mod drift;
 pub mod finding;
 pub mod logs;
+pub mod look;
 pub mod policy;
 pub mod propose;
 pub mod rules;
 pub mod scan;
+pub mod syntax;
 
 mod base;
+mod checks;
 mod digest;
 mod error;
 mod fetching;
@@ -46,8 +50,11 @@ pub use crate::domain::glob;
 pub use base::BaseVerdict;
 pub use error::GateError;
 pub use keep::{LOG_CAP, Logs};
+pub use look::Asked;
 pub use passed::{Attempt, GatesPassed};
 pub use policy::{Overrides, POLICY_FILE, Policy};
+pub use rules::Rules;
+pub use rules::overlap::OpenWork;
 pub use run::{CommandResult, Ended};
 
 use memory::ChainMark;
@@ -61,6 +68,7 @@ pub struct Gate {
     store: Store,
     chain: Arc<ChainMark>,
     overrides: Arc<Overrides>,
+    rules: Rules,
 }
 
 /// A commit that a builder's work became, on the tip it was merged onto.
@@ -80,6 +88,10 @@ pub struct Candidate<'a> {
     /// What would be published beside the change (summary, title, message): looked at for secrets.
     pub texts: Vec<String>,
     pub is_bug: bool,
+    /// The issue's own words: what it asks for may change what a test expects.
+    pub asked: Asked,
+    /// Other open pull requests of ours; `None` where this is no night.
+    pub open: Option<&'a [OpenWork]>,
 }
 
 /// What the gate says.
@@ -129,7 +141,14 @@ impl Gate {
             store,
             chain: Arc::default(),
             overrides: Arc::default(),
+            rules: Rules::all(),
         })
+    }
+
+    /// The same gate with some of its rules over the diff switched off.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
     }
 
     /// The operator's policies, which stand above the repositories' own.

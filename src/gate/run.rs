@@ -13,18 +13,22 @@ use tokio_util::sync::CancellationToken;
 use super::error::GateError;
 use super::keep::{LOG_CAP, Logs};
 use super::logs::{
-    LintFinding, TestReport, missing_tool, plain, read_findings, read_tests, unreachable_dependency,
+    LintFinding, TestReport, missing_tool, plain, read_findings, read_tests, telling_lines,
+    unreachable_dependency,
 };
 use super::policy::{CommandKind, PlannedCommand, Policy};
 use super::setup::{At, Prepared, Setup};
 use super::witness::Witness;
 use crate::domain::ids::CommitId;
 use crate::git::{Mirror, remove_workspace};
-use crate::process::Ending;
+use crate::process::{Ending, KeepLines};
 use crate::sandbox::{Door, Place, Refusals, Sandbox, Shell, prepare_place};
 
 /// `sh` says this where a command is not there.
 const NOT_FOUND: i32 = 127;
+/// `timeout` answers this where it stopped a command, and a shell adds a signal to that.
+const STOPPED: i32 = 124;
+const SIGNALLED: i32 = 128;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +49,9 @@ pub struct CommandResult {
     pub log_sha256: String,
     /// It printed nothing but white space.
     pub empty: bool,
+    /// How often it was run again because tests that are flaky on the base failed.
+    #[serde(default)]
+    pub reruns: u32,
     /// What a test command's log says; default for other kinds.
     pub tests: TestReport,
     pub findings: BTreeSet<LintFinding>,
@@ -55,12 +62,14 @@ pub struct CommandResult {
 }
 
 impl CommandResult {
-    /// The exit code, where there is one.
+    /// The exit code as a shell gives it: 124 for a command that was stopped, 128 and the signal's
+    /// number for one that was killed.
     #[must_use]
-    pub const fn exit_code(&self) -> Option<i32> {
+    pub const fn exit_code(&self) -> i32 {
         match self.ended {
-            Ended::Exited(code) => Some(code),
-            Ended::Signalled(_) | Ended::TimedOut => None,
+            Ended::Exited(code) => code,
+            Ended::Signalled(signal) => SIGNALLED + signal,
+            Ended::TimedOut => STOPPED,
         }
     }
 
@@ -159,7 +168,10 @@ impl Runner {
                     if result.succeeded() || !all_flaky {
                         break;
                     }
-                    result = self.run(bench, planned, policy.timeout_of(planned.kind), None, cancel).await?;
+                    let reruns = result.reruns + 1;
+                    let timeout = policy.timeout_of(planned.kind);
+                    result = self.run(bench, planned, timeout, None, cancel).await?;
+                    result.reruns = reruns;
                 }
                 let failed = !result.succeeded() && result.missing.is_none();
                 results.push(result);
@@ -204,6 +216,7 @@ impl Runner {
             Some(Door::Address { .. }) | None => Refusals::default(),
         };
         shell.door = door;
+        shell.keep_lines = Some(KeepLines { matching: telling_lines(), cap: LOG_CAP });
         let finished = self.sandbox.run(&bench.place, &shell, cancel).await?;
         let ended = match finished.ending {
             Ending::Exited(code) => Ended::Exited(code),
@@ -218,7 +231,12 @@ impl Runner {
             raw.push_str(&format!("\n[foreman] {said}"));
         }
         let inside = self.sandbox.workspace_inside(&bench.place);
-        let text = plain(&raw).replace(&format!("{}/", inside.display()), "");
+        // What the readers see has every telling line, however long the log is.
+        let whole = finished.stdout.left_out() == 0;
+        let sifted = if whole { Some(raw.clone()) } else { finished.stdout.sifted() };
+        let overflowed = sifted.is_none();
+        let seen = sifted.map_or_else(|| raw.clone(), |text| self.logs.redactor().redact(&text));
+        let text = plain(&seen).replace(&format!("{}/", inside.display()), "");
         let failed = ended != Ended::Exited(0);
         let not_found = matches!(ended, Ended::Exited(NOT_FOUND));
         let missing = failed
@@ -230,7 +248,9 @@ impl Runner {
             duration_ms: u64::try_from(finished.duration.as_millis()).unwrap_or(u64::MAX),
             log_sha256: self.logs.keep(&raw).await?,
             empty: raw.trim().is_empty(),
+            reruns: 0,
             tests: match planned.kind {
+                CommandKind::Test if overflowed => TestReport::too_long(read_tests(&text)),
                 CommandKind::Test => read_tests(&text),
                 CommandKind::Setup
                 | CommandKind::Build

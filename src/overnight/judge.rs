@@ -11,6 +11,7 @@ use super::issue::{Came, Worker};
 use super::labels;
 use super::learn;
 use super::night::{Context, EngineError, notes_json};
+use super::overlap;
 use super::planning::has_label;
 use crate::domain::attempt::{self, Event};
 use crate::domain::event::{EventType, Severity};
@@ -92,6 +93,11 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     };
     mirror.fetch().await?;
     let built_on = worker.state.stand.base.clone();
+    let open = overlap::open(worker, mirror, &built_on).await?;
+    if let Some((on, branch)) = overlap::to_stack_on(worker, mirror, &work, &open).await? {
+        worker.state.stand.base_branch = branch;
+        worker.state.stand.on = Some(on);
+    }
     let published = worker.context.request.config.create_prs_automatically;
     let moved = match worker.state.stand.on {
         // Its blocker was not published: what carries that name on GitHub is something else.
@@ -117,6 +123,8 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
         let alone = worker.state.stand.on.is_some() || base_verdict.dependencies_unavailable;
         return Ok(if alone { Came::Skip(skip) } else { Came::Halt(skip) });
     }
+    let open: Vec<gate::OpenWork> =
+        overlap::open(worker, mirror, &tip).await?.into_iter().map(|one| one.work).collect();
     worker.context.parts.failpoints.hit("gate.before");
     let policy = worker.context.parts.gate.policy(mirror, &tip).await?;
     let labels = labels::trusted(worker, &policy).await;
@@ -131,6 +139,8 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
             base_verdict: &base_verdict,
             texts: vec![worker.state.summary.clone(), worker.issue.title.clone()],
             is_bug: has_label(&worker.issue, "bug"),
+            asked: gate::Asked::new(&worker.issue.title, &worker.issue.body),
+            open: Some(&open),
             fence: worker.context.fence,
         },
         &labels,

@@ -21,6 +21,7 @@ mod labels;
 mod lanes;
 mod learn;
 mod night;
+mod overlap;
 mod planning;
 mod publish;
 pub mod report;

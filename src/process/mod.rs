@@ -26,7 +26,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub use capture::Captured;
+pub use capture::{Captured, KeepLines};
 pub use confine::Confinement;
 pub use door::Door;
 pub use exec::{Identity, Limits, Settings};
@@ -60,6 +60,8 @@ pub struct Spec {
     pub timeout: Option<Duration>,
     /// Bytes kept of each stream: half of it from the head, half from the tail.
     pub output_cap: usize,
+    /// Lines kept of what is left out between them.
+    pub keep_lines: Option<KeepLines>,
     /// Standard error goes into the same stream as standard output, in order.
     pub merge_output: bool,
     /// A listener made by the child and handed out; needs `supervise`.
@@ -86,6 +88,7 @@ impl Spec {
             cgroups: Vec::new(),
             timeout: None,
             output_cap: 4 << 20,
+            keep_lines: None,
             merge_output: false,
             door: None,
             handed: None,
@@ -191,6 +194,7 @@ impl Children {
     ) -> Result<Finished, ProcessError> {
         let program = spec.program.to_string_lossy().into_owned();
         let (timeout, cap, stdin) = (spec.timeout, spec.output_cap, spec.stdin.take());
+        let keep = spec.keep_lines.clone();
         spec.stdin = stdin.as_ref().map(|_| Vec::new());
         let (to, watch) = (spec.door.as_ref().map(|door| door.listener.clone()), spec.watch.take());
         let begun = Instant::now();
@@ -217,10 +221,10 @@ impl Children {
             }
         };
         let stdout = match merged {
-            Some(pipe) => capture::start(Some(pipe), cap),
-            None => capture::start(child.stdout.take(), cap),
+            Some(pipe) => capture::start(Some(pipe), cap, keep),
+            None => capture::start(child.stdout.take(), cap, keep),
         };
-        let stderr = capture::start(child.stderr.take(), cap);
+        let stderr = capture::start(child.stderr.take(), cap, None);
 
         let deadline = async {
             match timeout {

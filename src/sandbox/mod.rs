@@ -27,7 +27,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::process::{
-    Children, Confinement, Finished, Identity, Limits, ProcessError, Spec, Watch,
+    Children, Confinement, Finished, Identity, KeepLines, Limits, ProcessError, Spec, Watch,
 };
 
 pub use door::{Door, Refusals};
@@ -89,6 +89,8 @@ pub struct Shell {
     pub disk: Option<u64>,
     /// The one way out of the network namespace; by default there is none.
     pub door: Option<Door>,
+    /// Lines kept of what is left out between them.
+    pub keep_lines: Option<KeepLines>,
 }
 
 impl Shell {
@@ -109,6 +111,7 @@ impl Shell {
             output_cap: 4 << 20,
             disk: Some(20 << 30),
             door: None,
+            keep_lines: None,
         }
     }
 }
@@ -260,6 +263,7 @@ impl Sandbox {
         spec.stdin.clone_from(&shell.stdin);
         spec.timeout = Some(shell.timeout);
         spec.output_cap = shell.output_cap;
+        spec.keep_lines.clone_from(&shell.keep_lines);
         spec.merge_output = true;
         spec.cgroups = group.as_ref().map(cgroup::Group::folders).unwrap_or_default();
         let unheld = |limit: Option<u64>| limit.filter(|_| !held);
