@@ -6,6 +6,7 @@
 
 mod agent;
 mod clean;
+mod keeper;
 mod local_command;
 mod waits;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use clean::{clean_output, clean_text};
+pub use keeper::Keeper;
 pub use waits::Waits;
 
 use crate::domain::ids::{AttemptId, CommitId, EscalationId, IssueNumber, RunId};
@@ -44,6 +46,8 @@ pub struct Task {
     /// Half-done work stands in the workspace; why whoever did it stopped.
     pub half_done: Option<String>,
     pub workspace: Place,
+    /// Where half-done work is kept while it is done.
+    pub keeper: Option<Keeper>,
     pub base: CommitId,
     /// The selected tier, then the fallbacks that are allowed.
     pub chain: Vec<ModelTier>,

@@ -52,6 +52,15 @@ pub enum Command {
         #[arg(value_name = "RUN_ID", value_parser = run_id)]
         run: RunId,
     },
+    /// Show what was said between Foreman and the models that worked on an issue
+    Transcript {
+        /// As `run` and `status` show it
+        #[arg(value_name = "RUN_ID", value_parser = run_id)]
+        run: RunId,
+        /// The issue's number
+        #[arg(value_name = "ISSUE", value_parser = issue_number)]
+        issue: IssueNumber,
+    },
     /// Check what a night needs; exits non-zero on what would stop one
     Doctor {
         /// Look also at what we may do with this repository

@@ -15,6 +15,7 @@ mod run;
 mod serve;
 mod signals;
 mod status;
+mod transcript;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -100,6 +101,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Plan(args) => plan::plan(load(&lookup, QUIET)?, args, named(&lookup), json).await,
         Command::Status { repo } => status::status(&load(&lookup, "warn")?, repo, json).await,
         Command::Cancel { run } => cancel::cancel(load(&lookup, QUIET)?, &run, json).await,
+        Command::Transcript { run, issue } => {
+            transcript::transcript(&load(&lookup, "warn")?, &run, issue, json).await
+        }
         Command::Doctor { repo } => doctor::doctor(&lookup, repo, json).await,
         Command::Escalation { command } => {
             escalation::escalation(load(&lookup, "warn")?, command, json).await

@@ -255,6 +255,12 @@ impl State {
         format!("refs/foreman/attempts/{attempt}/round-{round}")
     }
 
+    /// The private ref that keeps what this round's builder has made so far.
+    #[must_use]
+    pub fn progress_ref(attempt: &super::ids::AttemptId, round: u32) -> String {
+        format!("refs/foreman/attempts/{attempt}/progress-{round}")
+    }
+
     /// The private ref that keeps this round's work merged with a base that moved.
     #[must_use]
     pub fn merged_ref(attempt: &super::ids::AttemptId, round: u32) -> String {

@@ -100,6 +100,7 @@ event_types! {
     IssueExecutionCompleted => "issue_execution_completed",
     IssueExecutionFailed => "issue_execution_failed",
     BuildStarted => "build_started",
+    BuildProgress => "build_progress",
     BuildFinished => "build_finished",
     GateJudged => "gate_judged",
     AttemptRolledBack => "attempt_rolled_back",

@@ -23,6 +23,7 @@ mod runs;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transcript;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +93,7 @@ fn routes() -> Router<Api> {
         .route("/api/foreman/overnight/runs/{id}", get(runs::show))
         .route("/api/foreman/overnight/runs/{id}/cancel", post(runs::cancel))
         .route("/api/foreman/overnight/runs/{id}/report", get(runs::show_report))
+        .route("/api/foreman/overnight/runs/{id}/issues/{number}/transcript", get(transcript::show))
         .route("/api/foreman/governance/events", get(governance::events))
         .route("/api/foreman/governance/stats", get(governance::stats))
         .route("/api/foreman/escalation/select", post(escalation::select))

@@ -19,6 +19,7 @@ mod rows;
 mod settings;
 mod stand;
 mod texts;
+pub mod transcript;
 mod transition;
 
 use std::collections::HashMap;

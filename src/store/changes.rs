@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::healing::Sign;
 use super::memory::Note;
+use super::transcript::Telling;
 use crate::domain::event::NewEvent;
 use crate::domain::ids::{AttemptId, CallId, IssueNumber, RunId};
 use crate::domain::plan::Plan;
@@ -128,5 +129,7 @@ pub enum Change {
     Sign(Sign),
     /// For healing's memory.
     Note(Note),
+    /// A piece of a round's transcript.
+    Transcript(Telling),
     Event(NewEvent),
 }

@@ -40,6 +40,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0004_triggers.sqlite.sql"),
         postgres: include_str!("migrations/0004_triggers.postgres.sql"),
     },
+    Migration {
+        version: 6,
+        sql: include_str!("migrations/0006_transcripts.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// The schema this program speaks.

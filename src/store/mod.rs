@@ -32,6 +32,7 @@ mod rows;
 mod runs;
 mod settle;
 mod status;
+mod transcript;
 mod tx;
 mod writer;
 
@@ -63,6 +64,7 @@ pub use rows::{
     Night, RunFilter, SignedHead, ToolRow,
 };
 pub use status::NightStatus;
+pub use transcript::{Telling, Turn, TurnRow};
 
 use crate::domain::event::GovernanceEvent;
 use tx::Tx;
