@@ -3,9 +3,13 @@
 //! Pure: it returns the next effect as data. One interpreter (`overnight::issue`) carries effects
 //! out and feeds back what came of them; nothing here does anything.
 
+mod kept;
+
 use serde::{Deserialize, Serialize};
 
-use super::ids::{CommitId, EscalationId, IssueNumber, TreeId};
+pub use kept::{Admission, Grounds, Left};
+
+use super::ids::{CommitId, IssueNumber, TreeId};
 use super::plan::ReasonCode;
 use super::tier::ModelTier;
 
@@ -55,36 +59,6 @@ pub struct State {
     pub admission: Option<Admission>,
     /// Set once it is decided; what is left is to report it.
     pub outcome: Option<Outcome>,
-}
-
-/// Why a round was not enough.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grounds {
-    pub code: ReasonCode,
-    pub reason: String,
-}
-
-/// What a round left, for the next one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Left {
-    /// Work that was judged, or nothing yet.
-    #[default]
-    Judged,
-    /// Half-done work of a builder that ran out of its bounds, in these words.
-    HalfDone(String),
-    /// What somebody left who went in circles: kept for people, not to be built on.
-    Circles,
-}
-
-/// Leave to use a dearer tier, as asked of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admission {
-    pub id: EscalationId,
-    pub reason: String,
-    pub tag: String,
-    /// Counts against the quota.
-    pub counted: bool,
 }
 
 /// What the work stands on.
@@ -247,24 +221,6 @@ impl State {
             admission: None,
             outcome: None,
         }
-    }
-
-    /// The private ref that keeps what this round's builder made.
-    #[must_use]
-    pub fn work_ref(attempt: &super::ids::AttemptId, round: u32) -> String {
-        format!("refs/foreman/attempts/{attempt}/round-{round}")
-    }
-
-    /// The private ref that keeps what this round's builder has made so far.
-    #[must_use]
-    pub fn progress_ref(attempt: &super::ids::AttemptId, round: u32) -> String {
-        format!("refs/foreman/attempts/{attempt}/progress-{round}")
-    }
-
-    /// The private ref that keeps this round's work merged with a base that moved.
-    #[must_use]
-    pub fn merged_ref(attempt: &super::ids::AttemptId, round: u32) -> String {
-        format!("refs/foreman/attempts/{attempt}/merged-{round}")
     }
 
     fn in_phase(mut self, phase: Phase, effect: Effect) -> (Self, Effect) {

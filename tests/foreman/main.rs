@@ -33,3 +33,4 @@ mod sequencing;
 mod store;
 mod stuck;
 mod support;
+mod transcript;
