@@ -17,6 +17,7 @@ pub const ALL: &[&str] = &[
     "base.judged",
     "issue.started",
     "workspace.ready",
+    "model.reserving",
     "model.dispatched",
     "model.answered",
     "model.settled",
@@ -39,6 +40,9 @@ pub const ALL: &[&str] = &[
     "run.ending",
 ];
 
+/// Places that only some nights meet: an escalation, a failed call.
+pub const SOMETIMES: &[&str] = &["escalation.admitted", "model.failed"];
+
 #[derive(Debug)]
 struct Armed {
     name: String,
@@ -57,7 +61,7 @@ impl Failpoints {
             None => (value, Some(1)),
         };
         match nth {
-            Some(nth) if ALL.contains(&name) => {
+            Some(nth) if ALL.contains(&name) || SOMETIMES.contains(&name) => {
                 let armed = Armed { name: name.to_owned(), left: AtomicU32::new(nth) };
                 Ok(Self(Some(Arc::new(armed))))
             }

@@ -38,6 +38,6 @@ pub mod demo;
 mod library;
 
 pub use library::{
-    Complexity, EscalationEvent, EscalationReason, ModelTier, Selection, SelectionContext, Try,
-    execute_with_escalation, select_model,
+    Complexity, EscalationEvent, EscalationReason, Justification, ModelTier, Selection,
+    SelectionContext, Try, Usd, execute_with_escalation, select_model,
 };

@@ -66,6 +66,9 @@ pub enum Command {
         /// Look also at what we may do with this repository
         #[arg(value_name = "OWNER/REPO")]
         repo: Option<RepoName>,
+        /// Ask each live tier for a few words, under the ceilings, and print what it cost
+        #[arg(long)]
+        live: bool,
     },
     /// Model tiers, quota, money and the safety rails
     Escalation {
@@ -106,6 +109,8 @@ pub enum EscalationCommand {
         #[command(subcommand)]
         command: Option<ApprovalsCommand>,
     },
+    /// What failed before, by kind of issue and tier, and how often what came after put it right
+    Healing,
     /// The report of a day, a week or a month
     Report {
         /// daily, weekly or monthly

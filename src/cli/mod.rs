@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod escalation;
 mod governance;
+mod live_check;
 mod plan;
 mod progress;
 mod run;
@@ -104,7 +105,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Transcript { run, issue } => {
             transcript::transcript(&load(&lookup, "warn")?, &run, issue, json).await
         }
-        Command::Doctor { repo } => doctor::doctor(&lookup, repo, json).await,
+        Command::Doctor { repo, live } => doctor::doctor(&lookup, repo, live, json).await,
         Command::Escalation { command } => {
             escalation::escalation(load(&lookup, "warn")?, command, json).await
         }

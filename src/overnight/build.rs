@@ -254,6 +254,7 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
     };
     match worker.context.parts.store.admit(worker.context.fence, ask).await? {
         Admitted::Yes(passage) => {
+            worker.context.parts.failpoints.hit("escalation.admitted");
             let text = format!(
                 "{} goes to {}: {}",
                 worker.number(),

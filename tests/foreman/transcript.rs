@@ -61,7 +61,11 @@ async fn what_was_said_is_read_by_route_and_by_command() {
     assert!(!answer.text.contains(CANARY), "nobody's secret is shown");
 
     let text = server.get(&format!("{path}?format=text")).await;
-    assert!(text.text.contains("==== round 1") && text.text.contains("> write_file {"), "{}", text.text);
+    assert!(
+        text.text.contains("==== round 1") && text.text.contains("> write_file {"),
+        "{}",
+        text.text
+    );
     for (path, code) in [
         (format!("/api/foreman/overnight/runs/{id}/issues/9/transcript"), "unknown_issue"),
         (format!("/api/foreman/overnight/runs/{id}/issues/x/transcript"), "unknown_issue"),

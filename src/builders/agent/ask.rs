@@ -76,6 +76,7 @@ impl Agent<'_> {
                 Some(Ok(())) => continue,
                 Some(Err(outcome)) => return Ok(Asked::End(outcome)),
             }
+            self.builders.failpoints.hit("model.reserving");
             let (call, estimate, cap) = match self.book(&tier, size).await? {
                 Booked::Yes { call, estimate, cap } => (call, estimate, cap),
                 Booked::End(outcome) => return Ok(Asked::End(outcome)),
@@ -129,15 +130,18 @@ impl Agent<'_> {
         self.builders.failpoints.hit("model.answered");
         match result {
             Ok(answer) => {
-                let (cost, mut changes) = match answer.usage {
-                    Some(usage) => (tier.cost(usage, answer.service_tier.as_deref()), Vec::new()),
-                    None => (estimate, self.unknown_charge(tier, estimate)),
+                let (cost, unknown, mut changes) = match answer.usage {
+                    Some(usage) => {
+                        (tier.cost(usage, answer.service_tier.as_deref()), false, Vec::new())
+                    }
+                    // It may still be settled to what the provider says it cost.
+                    None => (estimate, tier.paid, self.unknown_charge(tier, estimate)),
                 };
                 self.tokens += answer.usage.map_or(tokens, |usage| usage.total());
                 self.tries = 0;
                 self.untold.answered();
                 changes.extend(self.learned(tier, &call, &answer));
-                let settlement = Settlement::Answered { answer: answer.clone(), cost };
+                let settlement = Settlement::Answered { answer: answer.clone(), cost, unknown };
                 self.settle(&call, settlement, changes).await?;
                 self.builders.failpoints.hit("model.settled");
                 Ok(Some(Asked::Answer { call, answer }))
@@ -245,13 +249,15 @@ impl Agent<'_> {
         if self.walk.here() != before {
             self.tries = 0;
         }
-        let (cost, unknown) = match error.charge {
+        let (cost, unknown) = match &error.charge {
             Charge::None => (Usd::ZERO, false),
             Charge::Unknown => (estimate, tier.paid),
-            Charge::Known(usage) => (tier.cost(usage, None), false),
+            Charge::Known(spent) => (tier.cost(spent.usage, spent.service_tier.as_deref()), false),
         };
         let mut changes = if unknown { self.unknown_charge(tier, estimate) } else { Vec::new() };
-        changes.extend(self.warned(tier, error));
+        // Longer than the work has time: this tier is left, and nobody else should wait for it.
+        let too_long = error.retry_after.is_some_and(|asked| asked >= left);
+        changes.extend(self.warned(tier, error, too_long));
         changes.extend(self.announce(tier, error, before, end.is_some()));
         let settlement = Settlement::Failed {
             class: error.class,
@@ -260,6 +266,7 @@ impl Agent<'_> {
             unknown,
         };
         self.settle(call, settlement, changes).await?;
+        self.builders.failpoints.hit("model.failed");
         if let Some(outcome) = end {
             return Ok(Some(Asked::End(outcome)));
         }

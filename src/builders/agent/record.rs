@@ -25,6 +25,7 @@ impl Agent<'_> {
     }
 
     fn write_down(&mut self, said: Value, call: Option<&CallId>) {
+        let said = self.builders.redactor.redact_json(said);
         self.unwritten.push(Change::Transcript(Telling::Said(Turn {
             attempt: self.task.attempt.clone(),
             issue: self.task.issue,

@@ -165,7 +165,7 @@ async fn a_long_conversation_stays_within_its_budget_and_its_transcript_is_whole
     assert!(
         turns
             .iter()
-            .any(|turn| turn.said["content"].as_str().is_some_and(|it| it.contains("word0x5999")))
+            .any(|turn| turn.said["content"].as_str().is_some_and(|it| it.contains("word0x5000")))
     );
     assert!(turns.iter().any(|turn| turn.said["role"] == "note"), "{}", turns.len());
 }
