@@ -7,6 +7,7 @@
 mod agent;
 mod clean;
 mod copilot;
+mod keeper;
 mod local_command;
 mod switch;
 mod waits;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use clean::{clean_output, clean_text};
 pub use copilot::{CopilotLimits, Errand, Followed, follow};
+pub use keeper::Keeper;
 pub use switch::{SwitchError, Switchboard, not_enabled};
 pub use waits::Waits;
 
@@ -48,6 +50,8 @@ pub struct Task {
     /// Half-done work stands in the workspace; why whoever did it stopped.
     pub half_done: Option<String>,
     pub workspace: Place,
+    /// Where half-done work is kept while it is done.
+    pub keeper: Option<Keeper>,
     pub base: CommitId,
     /// The selected tier, then the fallbacks that are allowed.
     pub chain: Vec<ModelTier>,

@@ -69,6 +69,15 @@ pub enum Command {
         #[arg(value_name = "RUN_ID", value_parser = run_id)]
         run: RunId,
     },
+    /// Show what was said between Foreman and the models that worked on an issue
+    Transcript {
+        /// As `run` and `status` show it
+        #[arg(value_name = "RUN_ID", value_parser = run_id)]
+        run: RunId,
+        /// The issue's number
+        #[arg(value_name = "ISSUE", value_parser = issue_number)]
+        issue: IssueNumber,
+    },
     /// Write `.env` and `foreman.toml` where they are missing, then check what a night needs
     Init(InitArgs),
     /// Take away what old nights left in the data folder

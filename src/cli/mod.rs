@@ -25,6 +25,7 @@ mod run;
 mod serve;
 mod signals;
 mod status;
+mod transcript;
 mod watch;
 mod why;
 
@@ -114,6 +115,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Status { repo } => status::status(&load(&lookup, "warn")?, repo, json).await,
         Command::Cancel { run } => cancel::cancel(load(&lookup, QUIET)?, &run, json).await,
         Command::Init(args) => init::init(&lookup, args, json).await,
+        Command::Transcript { run, issue } => {
+            transcript::transcript(&load(&lookup, "warn")?, &run, issue, json).await
+        }
         Command::Builder { to, reason } => {
             builder::builder(load(&lookup, QUIET)?, to, reason.as_deref(), json).await
         }

@@ -228,18 +228,6 @@ impl State {
         }
     }
 
-    /// The private ref that keeps what this round's builder made.
-    #[must_use]
-    pub fn work_ref(attempt: &super::ids::AttemptId, round: u32) -> String {
-        format!("refs/foreman/attempts/{attempt}/round-{round}")
-    }
-
-    /// The private ref that keeps this round's work merged with a base that moved.
-    #[must_use]
-    pub fn merged_ref(attempt: &super::ids::AttemptId, round: u32) -> String {
-        format!("refs/foreman/attempts/{attempt}/merged-{round}")
-    }
-
     fn in_phase(mut self, phase: Phase, effect: Effect) -> (Self, Effect) {
         self.phase = phase;
         (self, effect)

@@ -106,6 +106,7 @@ event_types! {
     CopilotFailed => "copilot_failed",
     CopilotMarked => "copilot_marked",
     BuildStarted => "build_started",
+    BuildProgress => "build_progress",
     BuildFinished => "build_finished",
     GateJudged => "gate_judged",
     AttemptRolledBack => "attempt_rolled_back",

@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::domain::ids::RunId;
+use crate::domain::ids::{IssueNumber, RunId};
 use crate::github::GitHubError;
 use crate::governance::{GovernanceError, VerifyError};
 use crate::overnight::{PlanError, StartError};
@@ -77,6 +77,13 @@ impl ApiError {
     pub fn unknown_run(id: &str) -> Self {
         let shown: String = id.chars().take(64).collect();
         Self::NotFound { code: "unknown_run", message: format!("There is no run `{shown}`") }
+    }
+
+    pub fn unknown_issue(issue: IssueNumber) -> Self {
+        Self::NotFound {
+            code: "unknown_issue",
+            message: format!("{issue} is no issue of this run"),
+        }
     }
 
     #[must_use]

@@ -28,6 +28,7 @@ mod serve;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transcript;
 mod why;
 
 use std::sync::Arc;
@@ -104,6 +105,7 @@ fn routes() -> Router<Api> {
         .route("/api/foreman/overnight/runs/{id}/cancel", post(runs::cancel))
         .route("/api/foreman/overnight/runs/{id}/report", get(runs::show_report))
         .route("/api/foreman/overnight/runs/{id}/logs/{sha256}", get(logs::show))
+        .route("/api/foreman/overnight/runs/{id}/issues/{number}/transcript", get(transcript::show))
         .route("/api/foreman/governance/events", get(governance::events))
         .route("/api/foreman/governance/stats", get(governance::stats))
         .route("/api/foreman/escalation/select", post(escalation::select))

@@ -4,7 +4,7 @@ use super::copilot;
 use super::issue::{Came, Worker, select};
 use super::learn;
 use super::night::EngineError;
-use crate::builders::{BuildOutcome, Task};
+use crate::builders::{BuildOutcome, Keeper, Task};
 use crate::domain::attempt::{Admission, CLIMB_TO, Event, Left, State};
 use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::{CommitId, EscalationId};
@@ -75,6 +75,12 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         feedback: worker.state.feedback.clone(),
         half_done,
         workspace: place,
+        keeper: Some(Keeper {
+            mirror: worker.mirror.clone(),
+            base: worker.state.stand.base.clone(),
+            name: State::progress_ref(&worker.attempt, worker.state.round),
+            author: parts.settings.author.clone(),
+        }),
         base: worker.state.stand.base.clone(),
         chain,
         escalation: worker.state.admission.as_ref().map(|admission| admission.id.clone()),

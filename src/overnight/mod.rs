@@ -30,6 +30,7 @@ mod second_night;
 mod settings;
 mod stand;
 mod texts;
+pub mod transcript;
 mod transition;
 mod vet;
 mod why;

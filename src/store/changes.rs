@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::healing::Sign;
 use super::memory::Note;
+use super::transcript::Telling;
 use crate::domain::event::NewEvent;
 use crate::domain::ids::{AttemptId, CallId, IssueNumber, RunId};
 use crate::domain::plan::Plan;
@@ -134,5 +135,7 @@ pub enum Change {
         sign: switch::Sign,
         rules: SwitchRules,
     },
+    /// A piece of a round's transcript.
+    Transcript(Telling),
     Event(NewEvent),
 }

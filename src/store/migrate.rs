@@ -41,6 +41,12 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("migrations/0004_triggers.postgres.sql"),
     },
     Migration {
+        version: 6,
+        sql: include_str!("migrations/0006_transcripts.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    Migration {
         version: 7,
         sql: include_str!("migrations/0007_builders.sql"),
         sqlite: "",

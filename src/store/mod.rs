@@ -38,6 +38,7 @@ mod rows;
 mod runs;
 mod settle;
 mod status;
+mod transcript;
 mod tx;
 mod writer;
 
@@ -73,6 +74,7 @@ pub use rows::{
     Night, RunFilter, SignedHead, ToolRow,
 };
 pub use status::NightStatus;
+pub use transcript::{Telling, Turn, TurnRow};
 
 use crate::domain::event::GovernanceEvent;
 use tx::Tx;

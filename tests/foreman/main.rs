@@ -46,4 +46,5 @@ mod setup;
 mod store;
 mod stuck;
 mod support;
+mod transcript;
 mod vetting;

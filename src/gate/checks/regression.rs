@@ -18,6 +18,7 @@ use crate::gate::finding::check;
 use crate::gate::policy::{CommandKind, Policy};
 use crate::gate::run::{CommandResult, Runner, Session};
 use crate::gate::scan::{Language, is_test_path};
+use crate::gate::setup::At;
 use crate::gate::syntax::Facts;
 use crate::git::{Author, Mirror, remove_workspace};
 
@@ -113,7 +114,8 @@ pub(in crate::gate) async fn on_base(
     let commit = with_tests(runner, mirror, base, label, &files).await?;
     let none = HashSet::new();
     let label = format!("{label}-regression");
-    let session = runner.session(mirror, &commit, &label, policy, &none, cancel).await?;
+    let at = At { commit: &commit, base };
+    let session = runner.session(mirror, at, &label, policy, &none, cancel).await?;
     Ok(verdict(&session, fate))
 }
 
