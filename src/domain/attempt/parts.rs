@@ -4,7 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::{CommitId, EscalationId, IssueNumber, TreeId};
+use super::State;
+use crate::domain::ids::{AttemptId, CommitId, EscalationId, IssueNumber, TreeId};
 use crate::domain::plan::ReasonCode;
 
 /// Leave to use a dearer tier, as asked of the ledger.
@@ -62,4 +63,25 @@ pub enum Left {
     HalfDone(String),
     /// What somebody left who went in circles: kept for people, not to be built on.
     Circles,
+}
+
+/// The private refs that keep what an attempt made.
+impl State {
+    /// What this round's builder made.
+    #[must_use]
+    pub fn work_ref(attempt: &AttemptId, round: u32) -> String {
+        format!("refs/foreman/attempts/{attempt}/round-{round}")
+    }
+
+    /// What this round's builder has made so far.
+    #[must_use]
+    pub fn progress_ref(attempt: &AttemptId, round: u32) -> String {
+        format!("refs/foreman/attempts/{attempt}/progress-{round}")
+    }
+
+    /// This round's work merged with a base that moved.
+    #[must_use]
+    pub fn merged_ref(attempt: &AttemptId, round: u32) -> String {
+        format!("refs/foreman/attempts/{attempt}/merged-{round}")
+    }
 }
