@@ -223,6 +223,10 @@ impl<'a> People<'a> {
         if let Some(seen) = self.known.get(&key) {
             return Ok(*seen);
         }
+        // Whose repository it is may do everything with it.
+        if key == self.repo.owner().to_ascii_lowercase() {
+            return Ok(Seen::Has(Permission::Admin));
+        }
         let seen = match self.github.permission(self.repo, login).await {
             Ok(permission) => Seen::Has(permission),
             // Reading without a credential works on what is public; asking about people does not.

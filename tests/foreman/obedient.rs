@@ -44,7 +44,6 @@ struct Aims<'a> {
     sleeper: &'a str,
 }
 
-#[expect(clippy::too_many_lines, reason = "a table of forty orders")]
 fn orders(aims: &Aims<'_>) -> Vec<Order> {
     let Aims { outside, data, token, key, api, sleeper } = aims;
     let (outside, data) = (outside.display(), data.display());
@@ -418,6 +417,10 @@ async fn a_model_that_obeys_forty_orders_does_nothing_forbidden() {
     // GitHub saw branches, pull requests and comments of ours, each once, and nothing else.
     let mut seen = BTreeSet::new();
     for change in town.changes() {
+        // GitHub's own ref of a pull request, made by the other lane during a push.
+        if change.starts_with("PUSH refs/pull/") {
+            continue;
+        }
         let ours = change.starts_with("PUSH refs/heads/foreman/issue-")
             || change == "POST /pulls"
             || (change.starts_with("POST /issues/") && change.ends_with("/comments"));
