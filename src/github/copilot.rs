@@ -239,44 +239,4 @@ impl GitHub {
         events.sort_by_key(|event| event.at);
         Ok(events)
     }
-
-    /// Adds a label to an issue or pull request.
-    pub async fn add_label(
-        &self,
-        repo: &RepoName,
-        number: IssueNumber,
-        label: &str,
-    ) -> Result<(), GitHubError> {
-        let rest = format!("/issues/{}/labels", number.0);
-        let doing = format!("labelling {repo}{number} with `{label}`");
-        let ask = Ask::change(Method::POST, repo, &rest, json!({ "labels": [label] }), doing);
-        self.json::<Value>(&ask).await.map(drop)
-    }
-
-    /// The labels of an issue or pull request.
-    pub async fn labels_of(
-        &self,
-        repo: &RepoName,
-        number: IssueNumber,
-    ) -> Result<Vec<String>, GitHubError> {
-        let labels = self.issue(repo, number).await?.labels;
-        Ok(labels.into_iter().filter_map(wire::Label::name).collect())
-    }
-
-    /// Takes a label off; one that is not there is fine.
-    pub async fn remove_label(
-        &self,
-        repo: &RepoName,
-        number: IssueNumber,
-        label: &str,
-    ) -> Result<(), GitHubError> {
-        let encoded: String = url::form_urlencoded::byte_serialize(label.as_bytes()).collect();
-        let rest = format!("/issues/{}/labels/{}", number.0, encoded.replace('+', "%20"));
-        let doing = format!("taking the label `{label}` off {repo}{number}");
-        let ask = Ask { method: Method::DELETE, ..Ask::get(repo, &rest, doing) };
-        match self.json::<Value>(&ask).await {
-            Ok(_) | Err(GitHubError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
 }

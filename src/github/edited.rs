@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::client::{Ask, GitHub, Proof};
+use super::ask::{Ask, Proof};
+use super::client::GitHub;
 use super::error::GitHubError;
 use crate::domain::ids::{IssueNumber, RepoName};
 

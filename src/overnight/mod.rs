@@ -46,7 +46,7 @@ use tokio_util::task::TaskTracker;
 use crate::builders::Switchboard;
 use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::RunId;
-use crate::domain::run::{NightConfig, NightRequest, Run};
+use crate::domain::run::{NightRequest, Run};
 use crate::github::GitHub;
 use crate::store::{self, CancelOutcome, Created, Store, StoreError};
 

@@ -47,7 +47,9 @@ pub(super) async fn open(
         }
         let Some(fork) = mirror.merge_base(base, &tip).await? else { continue };
         let files = files(mirror, &fork, &tip).await?;
-        let work = OpenWork { name, branch: branch_for(issue), files };
+        let branch = worker.context.board().branch_of(issue);
+        let branch = branch.unwrap_or_else(|| branch_for(issue));
+        let work = OpenWork { name, branch, files };
         found.push(Open { issue, tip, work });
     }
     Ok(found)

@@ -4,7 +4,7 @@ use super::describe;
 use super::judge::BaseJudge;
 use super::night::{Context, EngineError};
 use crate::domain::attempt::Stand;
-use crate::domain::ids::{CommitId, IssueNumber};
+use crate::domain::ids::{CommitId, IssueNumber, branch_for};
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::git::Mirror;
 use crate::sequencing::{self, Readiness};
