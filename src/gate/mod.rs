@@ -135,7 +135,7 @@ impl Gate {
         std::fs::create_dir_all(&dir).map_err(GateError::io("make", &dir))?;
         let dir = dir.canonicalize().map_err(GateError::io("find", &dir))?;
         let logs = Logs::new(data_dir, redactor);
-        let setup = Setup::none(data_dir);
+        let setup = Setup::none(dir.with_file_name("setup"));
         Ok(Self {
             runner: Runner { sandbox, logs, dir, setup },
             store,

@@ -67,12 +67,9 @@ struct Ready {
 }
 
 impl Setup {
-    pub(super) fn none(data_dir: &Path) -> Self {
-        Self {
-            dir: data_dir.join("setup"),
-            allowed: Arc::from(Vec::new()),
-            one_at_a_time: Arc::default(),
-        }
+    /// Takes a folder of its own, by its whole path.
+    pub(super) fn none(dir: PathBuf) -> Self {
+        Self { dir, allowed: Arc::from(Vec::new()), one_at_a_time: Arc::default() }
     }
 
     pub(super) fn allow(&mut self, registries: &[Registry]) {

@@ -70,6 +70,35 @@ fn files_with(folder: &Path, canaries: &Redactor, found: &mut Vec<String>) -> us
     looked
 }
 
+/// Looks at everything below the server until told to stop: what held a canary, and which programs
+/// were seen.
+fn watch(
+    server: u32,
+    own_line: String,
+    canaries: Arc<Redactor>,
+    stop: Arc<AtomicBool>,
+) -> std::thread::JoinHandle<(Vec<String>, BTreeSet<String>)> {
+    std::thread::spawn(move || {
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        while !stop.load(Ordering::Relaxed) {
+            for (pid, line, environment) in below(server) {
+                // Between fork and exec a child is still the server itself.
+                if line == own_line {
+                    continue;
+                }
+                // The model itself says a key on a command line: that is no leak of ours.
+                let said = line.contains("the key is") || line.contains("run-checks.sh; echo");
+                if canaries.finds(&environment) || (!said && canaries.finds(&line)) {
+                    found.push(format!("{pid}: {line}\n{environment}"));
+                }
+                let program = line.lines().next().unwrap_or_default();
+                seen.insert(program.rsplit('/').next().unwrap_or_default().to_owned());
+            }
+        }
+        (found, seen)
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_canary_is_found_anywhere() {
     let standard = base64::engine::general_purpose::STANDARD;
@@ -118,30 +147,8 @@ async fn no_canary_is_found_anywhere() {
     let own_line = std::fs::read_to_string(format!("/proc/{}/cmdline", server.pid()))
         .expect("its arguments")
         .replace('\0', "\n");
-    let (pid, stop) = (server.pid(), Arc::new(AtomicBool::new(false)));
-    let watching = std::thread::spawn({
-        let (canaries, stop) = (Arc::clone(&canaries), Arc::clone(&stop));
-        move || {
-            let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
-            while !stop.load(Ordering::Relaxed) {
-                for (pid, line, environment) in below(pid) {
-                    // Between fork and exec a child is still the server itself.
-                    if line == own_line {
-                        continue;
-                    }
-                    // The model itself says a key on a command line: that is no leak of ours.
-                    let said = line.contains("the key is") || line.contains("run-checks.sh; echo");
-                    if canaries.finds(&environment) || (!said && canaries.finds(&line)) {
-                        found.push(format!("{pid}: {line}\n{environment}"));
-                    }
-                    let mut words = line.lines();
-                    let program = words.next().unwrap_or_default();
-                    seen.insert(program.rsplit('/').next().unwrap_or_default().to_owned());
-                }
-            }
-            (found, seen)
-        }
-    });
+    let stop = Arc::new(AtomicBool::new(false));
+    let watching = watch(server.pid(), own_line, Arc::clone(&canaries), Arc::clone(&stop));
     let begin = server.request("POST", "/api/foreman/overnight?wait=true").bearer_auth(API_TOKEN);
     let answer = server.send(begin.json(&crate::support::body())).await;
     let id =
