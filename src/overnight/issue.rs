@@ -162,7 +162,7 @@ async fn start<'a>(
                 (stored.id, state, effect, true)
             }
             None => match begin(context, mirror, bases, &planned, &issue).await? {
-                Begun::Work(attempt, state, effect) => (attempt, state, effect, false),
+                Begun::Work(attempt, state, effect) => (attempt, *state, effect, false),
                 Begun::Skip(skip) => return Ok(Start::Skip(skip)),
                 Begun::Halt(skip) => return Ok(Start::Halt(skip)),
             },
@@ -176,7 +176,7 @@ async fn start<'a>(
 
 /// An attempt that nobody began before, or why there is none.
 enum Begun {
-    Work(AttemptId, State, Effect),
+    Work(AttemptId, Box<State>, Effect),
     Skip(Skip),
     Halt(Skip),
 }
@@ -198,12 +198,12 @@ async fn begin(
         Place::Free(branch) => {
             let mut state = State::new(first_tier(context, planned, issue), stand);
             state.branch = Some(branch);
-            Ok(Begun::Work(id, state, Effect::Build))
+            Ok(Begun::Work(id, Box::new(state), Effect::Build))
         }
         Place::Adopted { state, tip } => {
             let work = State::work_ref(&id, state.round);
             mirror.save_ref(&work, tip.as_str()).await?;
-            Ok(Begun::Work(id, *state, Effect::Judge))
+            Ok(Begun::Work(id, state, Effect::Judge))
         }
         Place::None(skip) => Ok(Begun::Skip(skip)),
     }
