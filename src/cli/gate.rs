@@ -115,6 +115,9 @@ async fn judge(
         base_verdict: &verdict,
         texts: Vec::new(),
         is_bug: args.bug,
+        // There is no issue whose words could ask for anything.
+        asked: Asked::new("", ""),
+        open: None,
     };
     let judged =
         bench.gate.judge_labelled(candidate, &args.labels, cancel).await.map_err(failed)?;

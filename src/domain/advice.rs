@@ -36,6 +36,15 @@ impl ReasonCode {
             Self::BaseRed => {
                 "Repair it. Or let someone with write access label the issue that repairs it `foreman:repair-base`."
             }
+            Self::DependenciesUnavailable => {
+                "Make them available without network: `cargo fetch`, vendor them, or install them with the system."
+            }
+            Self::CopilotFailed => {
+                "Look at its pull request; add `foreman:retry`, or switch with `foreman builder desktop`."
+            }
+            Self::CopilotUnavailable => {
+                "Switch its coding agent on in the repository, use a user's token, or set `DESKTOP_BUILDER_ENABLED=true`."
+            }
             Self::Cancelled => "Start another.",
             Self::GateRefused => {
                 "Read the findings and make the issue clearer. Where a rule is in the way, a person makes the change."

@@ -65,7 +65,7 @@ pub(super) fn adapt(policy: &mut Policy, paths: &[String]) {
         return;
     };
     let node = match commands {
-        Commands::NoneByPolicy => return,
+        Commands::NoneByPolicy | Commands::NoneByOperator => return,
         Commands::Run(planned) => {
             if planned.iter().any(|command| command.source == Source::Policy) {
                 return;

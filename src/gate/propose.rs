@@ -91,6 +91,7 @@ mod tests {
             findings: BTreeSet::new(),
             missing: missing.then(|| "sh: ruff: not found".to_owned()),
             unreachable: None,
+            reruns: 0,
         }
     }
 

@@ -204,11 +204,14 @@ enum Cause {
 
 const fn cause(code: ReasonCode) -> Cause {
     match code {
-        ReasonCode::ModelsExhausted | ReasonCode::PublishFailed => Cause::Outside,
+        ReasonCode::ModelsExhausted
+        | ReasonCode::PublishFailed
+        | ReasonCode::CopilotUnavailable => Cause::Outside,
         ReasonCode::ProviderRefused => Cause::Provider,
         ReasonCode::GateRefused
         | ReasonCode::BuilderFailed
         | ReasonCode::NoChange
+        | ReasonCode::CopilotFailed
         | ReasonCode::BranchTaken
         | ReasonCode::BaseMoved
         | ReasonCode::Internal => Cause::Own,

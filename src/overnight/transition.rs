@@ -35,7 +35,6 @@ impl Worker<'_> {
     }
 
     fn refresh_row(&mut self) {
-        let branch = self.branch();
         let spent = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let branch = self.branch();
         let row = &mut self.row;
