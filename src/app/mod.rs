@@ -37,7 +37,7 @@ use crate::store::{DataLock, DatabaseUrl, OpenOptions, Store, StoreClock, StoreE
 /// How often unfinished nights are looked for while the service runs.
 const RECONCILE_EVERY: Duration = Duration::from_secs(15);
 /// How often leftovers are looked for.
-const TIDY_EVERY: Duration = Duration::from_hours(1);
+const TIDY_EVERY: Duration = Duration::from_secs(3600);
 /// Kept of the shutdown bound for closing the server and the store.
 const CLOSING_RESERVE: Duration = Duration::from_secs(3);
 

@@ -23,7 +23,7 @@ pub struct Leftover {
     pub why: String,
 }
 
-const DAY: Duration = Duration::from_hours(24);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const GIB: u64 = 1 << 30;
 
 /// Why a folder could not be tidied.

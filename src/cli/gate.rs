@@ -17,7 +17,7 @@ use crate::app::{AppError, Bench, NO_ISSUE};
 use crate::config::Config;
 use crate::domain::evidence::{CheckOutcome, Dimension, QaSummary};
 use crate::domain::ids::{CommitId, RepoName, TreeId};
-use crate::gate::{BaseVerdict, Candidate, GateError, Judgement, Verdict};
+use crate::gate::{Asked, BaseVerdict, Candidate, GateError, Judgement, Verdict};
 use crate::git::{Author, GitError, Merge, Mirror};
 
 /// What came of it.

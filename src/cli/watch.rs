@@ -22,6 +22,8 @@ pub async fn watch(
 ) -> Result<ExitCode, CliError> {
     let client = Client::new(config)?;
     if let Some(run) = run {
+        // Whether there is such a run, before its events are waited for.
+        client.get(&format!("/api/foreman/overnight/runs/{run}")).await?;
         follow(&client, run.as_str(), json).await?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -19,7 +19,7 @@ use crate::domain::policy::{CommandList, GateTable, Warnings};
 pub const POLICY_FILE: &str = ".foreman.toml";
 
 /// For one command, where the policy says nothing.
-const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_CHANGED_FILES: u64 = 50;
 const DEFAULT_CHANGED_LINES: u64 = 2000;
 

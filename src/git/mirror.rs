@@ -43,7 +43,7 @@ const CONFIGURATION: &str = "\
 pub struct Mirror {
     pub(super) git: Git,
     pub(super) cancel: CancellationToken,
-    repo: RepoName,
+    pub(super) repo: RepoName,
     path: PathBuf,
     url: String,
     origin: Option<String>,
@@ -63,12 +63,6 @@ impl Mirror {
         let path = git.mirrors.join(format!("{}.git", repo.key()));
         let (git, lock, repo) = (git.clone(), git.lock_of(repo), repo.clone());
         Ok(Self { git, cancel, repo, path, url, origin, token, lock })
-    }
-
-    /// Whose mirror it is.
-    #[must_use]
-    pub const fn repo(&self) -> &RepoName {
-        &self.repo
     }
 
     /// The same remote for who has no mirror: commands run beside all mirrors, in no repository.

@@ -127,3 +127,11 @@ impl Git {
         Arc::clone(locks.entry(repo.key()).or_default())
     }
 }
+
+impl Mirror {
+    /// Whose mirror it is.
+    #[must_use]
+    pub const fn repo(&self) -> &RepoName {
+        &self.repo
+    }
+}

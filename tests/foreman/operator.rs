@@ -93,7 +93,8 @@ async fn doctor_says_what_a_night_would_meet() {
     let (code, text) = foreman(&lacking, &["doctor", "octo/app"]).await;
     assert_eq!(code, Some(0), "{text}");
     let said = "`golangci-lint run` was detected from .golangci.yml, but this machine lacks it";
-    assert!(text.contains(said) && text.contains("lint = []"), "{text}");
+    assert!(text.contains(said), "{text}");
+    assert!(text.contains("# `golangci-lint run` is not on this machine"), "{text}");
 }
 
 fn git(folder: &Path, args: &[&str]) -> String {
@@ -187,7 +188,7 @@ async fn why_gives_one_answer_with_and_without_a_server() {
     let (_, text) = foreman(&town, &["why", "octo/app#2"]).await;
     assert!(text.contains("#2 Bad\n") && text.contains("-> Read the findings"), "{text}");
     let (code, text) = foreman(&town, &["why", "octo/app"]).await;
-    assert!(code == Some(2) && text.contains("OWNER/REPO#N"), "{text}");
+    assert!(code != Some(0) && text.contains("OWNER/REPO#N"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

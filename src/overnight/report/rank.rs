@@ -102,10 +102,12 @@ fn need(row: &IssueResult, stack_depth: u32) -> ReviewNeed {
     };
     if let Some(size) = &row.change_size {
         let lines = size.added_lines + size.removed_lines;
-        match lines {
-            0..=FEW_LINES => add(0, format!("small: {size}")),
-            ..=MANY_LINES => add(1, format!("of middle size: {size}")),
-            _ => add(3, format!("large: {size}")),
+        if lines <= FEW_LINES {
+            add(0, format!("small: {size}"));
+        } else if lines <= MANY_LINES {
+            add(1, format!("of middle size: {size}"));
+        } else {
+            add(3, format!("large: {size}"));
         }
         if size.files > MANY_FILES {
             add(1, format!("touches {} files", size.files));
