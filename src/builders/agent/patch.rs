@@ -64,7 +64,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<FilePatch>, String> {
             files.push(unified(line, lines[at]));
             at += 1;
         } else {
-            take(files.last_mut(), line)?;
+            take(&mut files, line)?;
         }
     }
     for file in &files {
@@ -107,8 +107,8 @@ fn unified(old: &str, new: &str) -> FilePatch {
 }
 
 /// A line of a file's own part.
-fn take(file: Option<&mut FilePatch>, line: &str) -> Result<(), String> {
-    match file {
+fn take(files: &mut [FilePatch], line: &str) -> Result<(), String> {
+    match files.last_mut() {
         // What stands before the first file (a fence, `diff --git`) is passed over.
         None | Some(FilePatch::Delete { .. }) => Ok(()),
         Some(FilePatch::Add { content, .. }) => {
