@@ -6,7 +6,10 @@
 //! `domain <- {sequencing, escalation} <- {store, github, git, models, sandbox} <- {builders, gate,
 //! governance} <- overnight <- http <- app <- {demo, cli} <- main`, with `config`, `telemetry` and
 //! `process` beside `domain`. For other programs: [`select_model`] and
-//! [`execute_with_escalation`] (`library`, which knows the rules and none of the rooms above).
+//! [`execute_with_escalation`] (`library`, which knows the rules and none of the rooms above), and
+//! the event log by [`log_governance_event`], [`query_governance_events`] and
+//! [`governance_stats`], the governance issues by [`governance_issues`] and
+//! [`create_governance_issues`].
 
 pub mod config;
 pub mod domain;
@@ -37,6 +40,10 @@ pub mod demo;
 
 mod library;
 
+pub use governance::{
+    create_governance_issues, governance_issues, governance_stats, log_governance_event,
+    query_governance_events,
+};
 pub use library::{
     Complexity, EscalationEvent, EscalationReason, Justification, ModelTier, Selection,
     SelectionContext, Try, Usd, execute_with_escalation, select_model,

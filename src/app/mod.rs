@@ -4,22 +4,22 @@
 //! Owns the order of starting and stopping. Never decides anything about a night.
 
 mod bench;
+mod supervisor;
 pub mod tidy;
 mod wiring;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use bench::{Bench, NO_ISSUE};
 /// For `foreman doctor`, which looks at each part by itself.
-pub use wiring::{ceilings, credential, sandbox_mode, tiers, webhook};
+pub use wiring::{ceilings, credential, places, sandbox_mode, tiers};
 
-use crate::builders::{Builders, Healing};
+use crate::builders::{Builders, Healing, Switchboard};
 use crate::config::{Config, Database};
 use crate::domain::redact::Redactor;
 use crate::failpoint::{self, Failpoints};
@@ -111,13 +111,14 @@ impl App {
         governance.begin().await?;
 
         let children = Children::start(helper.clone()).map_err(AppError::Children)?;
-        let git = Git::new(children.clone(), &config.data_dir)?;
+        let git = Git::new(children.clone(), &config.data_dir)?.with_api(&config.github.api_url);
         git.version().await?;
         let sandbox = Sandbox::detect(children, wiring::sandbox_mode(&config), helper).await?;
         say_what_is_held(&sandbox);
         let gate =
             Gate::new(sandbox.clone(), store.clone(), &config.data_dir, Arc::clone(&redactor))?
-                .with_overrides(Overrides::new(config.repositories.clone()));
+                .with_overrides(Overrides::new(config.repositories.clone()))
+                .with_registries(&config.setup.registries);
         let builders = Builders {
             store: store.clone(),
             models: Models::new()?,
@@ -139,6 +140,7 @@ impl App {
             git,
             gate,
             builders,
+            switchboard: Switchboard::new(store.clone(), wiring::switch_rules(&config)),
             tiers,
             sandbox,
             redactor,
@@ -167,9 +169,7 @@ impl App {
             Arc::clone(&self.config),
             closing.clone(),
         );
-        let serving =
-            axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-                .with_graceful_shutdown(closing.clone().cancelled_owned());
+        let serving = http::serve(listener, router, closing.clone(), http::HEAD_WITHIN);
         let tidier = tokio::spawn({
             let (store, config) = (self.store.clone(), Arc::clone(&self.config));
             async move { tidy_now_and_again(&store, &config).await }
@@ -180,39 +180,68 @@ impl App {
         });
 
         let watching = CancellationToken::new();
+        let checking = config_checks(&self.config).then(|| {
+            let (switchboard, github) = (self.overnight.switchboard(), self.overnight.github());
+            let (every, stop) = (self.config.desktop.interval, watching.clone());
+            tokio::spawn(async move { switchboard.keep_checking(github, every, stop).await })
+        });
         let watcher = tokio::spawn({
             let (governance, watching) = (self.governance.clone(), watching.clone());
             async move { governance.run(watching).await }
         });
 
-        let mut served = tokio::spawn(async move { serving.await });
+        let mut served = tokio::spawn(serving);
+        let watchdog = tokio::spawn(supervisor::feed_watchdog(self.store.clone(), closing.clone()));
+        supervisor::ready();
         tokio::select! {
             () = shutdown.cancelled() => {}
             ended = &mut served => {
                 self.overnight.shutdown(self.work_bound()).await;
                 return match ended {
-                    Ok(result) => result.map_err(AppError::Serve),
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(never)) => match never {},
                     Err(error) => Err(AppError::Serve(std::io::Error::other(error))),
                 };
             }
         }
         tracing::info!("stopping: unfinished nights are resumed at the next start");
+        supervisor::stopping();
         closing.cancel();
+        drop(watchdog.await);
         self.overnight.shutdown(self.work_bound()).await;
         reconciler.abort();
         tidier.abort();
         watching.cancel();
-        drop(watcher.await);
-        // Connections that will not end are not waited for.
-        if tokio::time::timeout(Duration::from_secs(1), &mut served).await.is_err() {
+        if let Some(checking) = checking {
+            drop(checking.await);
+        }
+        // Connections that will not end, and an alert that nobody takes, are not waited for.
+        let both = async { tokio::join!(&mut served, watcher) };
+        if tokio::time::timeout(self.closing_reserve() / 3, both).await.is_err() {
             served.abort();
         }
-        tokio::time::timeout(Duration::from_secs(2), self.store.close()).await.ok();
+        tokio::time::timeout(self.closing_reserve() / 2, self.store.close()).await.ok();
         Ok(())
     }
 
-    fn work_bound(&self) -> Duration {
-        self.config.shutdown.saturating_sub(CLOSING_RESERVE).max(Duration::from_secs(1))
+    /// Stops work and closes the store, for a command that serves nothing. `since`: when it was
+    /// told to stop; the bound counts from there, whatever was waited for already.
+    pub async fn wind_down(&self, since: Option<Instant>) {
+        let spent = since.map(|since| since.elapsed()).unwrap_or_default();
+        self.overnight.shutdown(self.work_bound().saturating_sub(spent)).await;
+        let told = self.governance.after_a_night();
+        tokio::time::timeout(self.closing_reserve() / 2, told).await.ok();
+        tokio::time::timeout(self.closing_reserve() / 2, self.store.clone().close()).await.ok();
+    }
+
+    /// How long work may take to stop.
+    #[must_use]
+    pub fn work_bound(&self) -> Duration {
+        self.config.shutdown.saturating_sub(self.closing_reserve())
+    }
+
+    fn closing_reserve(&self) -> Duration {
+        CLOSING_RESERVE.min(self.config.shutdown / 2)
     }
 }
 
@@ -271,6 +300,22 @@ pub async fn open_for_reading(config: &Config) -> Result<Store, AppError> {
     let redactor = Arc::new(Redactor::new(config.secrets()));
     let options = OpenOptions { url, redactor, clock: StoreClock::System, read_only: true };
     Ok(Store::open(options).await?)
+}
+
+/// Whether Copilot's health decides anything.
+fn config_checks(config: &Config) -> bool {
+    config.copilot.enabled && config.desktop.enabled
+}
+
+/// The switch between the builders, only read.
+pub async fn read_switchboard(config: &Config) -> Result<Switchboard, AppError> {
+    Ok(Switchboard::new(open_for_reading(config).await?, wiring::switch_rules(config)))
+}
+
+/// The switch by itself, for a command that puts it while no server runs.
+pub async fn open_switchboard(config: &Config) -> Result<(DataLock, Switchboard), AppError> {
+    let (lock, store) = open_for_writing(config).await?;
+    Ok((lock, Switchboard::new(store, wiring::switch_rules(config))))
 }
 
 /// A copy of the database in one file; its bytes.

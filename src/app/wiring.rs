@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use secrecy::ExposeSecret;
 
 use super::AppError;
-use crate::builders::WorkLimits;
+use crate::builders::{CopilotLimits, WorkLimits};
 use crate::config::{self, Authors, Config, Database, GitHubCredential, Review, Rule, SandboxMode};
 use crate::domain::money::Usd;
+use crate::domain::run::Run;
+use crate::domain::switch::SwitchRules;
 use crate::domain::tier::ModelTier;
 use crate::escalation::{EscalationReason, QuotaLimits, RailsPolicy, SelectionPolicy};
 use crate::git::Author;
 use crate::github::{Credential, intake};
 use crate::governance;
-use crate::governance::alerts::{AlertForm, AlertRules, Webhook};
+use crate::governance::alerts::{AlertForm, AlertRules};
+use crate::governance::delivery::{Email, MailTls, Webhook};
 use crate::models::{self, TierTable, tier_table};
-use crate::overnight::{Parts, Settings};
+use crate::overnight::{CopilotSettings, Parts, Settings, report};
 use crate::sandbox::Mode;
 use crate::store::{Ceilings, DatabaseUrl, StoreError};
 
@@ -113,34 +116,80 @@ const fn reason(rule: Rule) -> EscalationReason {
 }
 
 pub(super) fn governance(config: &Config) -> governance::Settings {
-    let table = &config.alerts.table;
+    let (table, own) = (&config.alerts.table, &config.governance);
     let usual = governance::Settings::in_folder(&config.data_dir);
+    let branch = own.anchor_branch.clone();
+    let (webhooks, email) = places(config);
     governance::Settings {
-        anchor: config.governance.anchor.clone().unwrap_or(usual.anchor),
-        checkpoint_every: config.governance.checkpoint_every,
-        retention_days: config.governance.retention_days,
-        templates: config.governance.templates.clone(),
-        memory_events: config.governance.memory_events,
+        key: own.key.clone().unwrap_or(usual.key),
+        anchor: own.anchor.clone().unwrap_or(usual.anchor),
+        anchor_branch: branch.map(|(repo, branch)| governance::AnchorBranch { repo, branch }),
+        anchor_webhook: own.anchor_webhook.as_ref().map(webhook),
+        checkpoint_every: own.checkpoint_every,
+        retention_days: own.retention_days,
+        templates: own.templates.clone(),
+        memory_events: own.memory_events,
         rules: AlertRules {
             min_severity: table.min_severity,
             always: table.always.clone(),
             never: table.never.clone(),
             window: Duration::from_secs(60 * u64::from(table.dedupe_minutes)),
         },
-        webhook: webhook(config),
+        webhooks,
+        email,
+        report: table.report.then_some(report::text as fn(&Run) -> String),
         incident_issues: table.incident_issues,
-        ..usual
     }
 }
 
+/// Who may build, and when that changes.
+pub(super) fn switch_rules(config: &Config) -> SwitchRules {
+    let desktop = &config.desktop;
+    SwitchRules {
+        copilot: config.copilot.enabled,
+        desktop: desktop.enabled,
+        after_failures: desktop.switch_after_failures,
+        return_after: desktop.return_after_healthy,
+        at_least: TimeDelta::from_std(desktop.return_after).unwrap_or_default(),
+    }
+}
+
+/// `None`: Copilot is not set up.
+pub(super) fn copilot(config: &Config) -> Option<CopilotSettings> {
+    let table = Some(&config.copilot).filter(|table| table.enabled)?;
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    let limits = CopilotLimits {
+        start: seconds(table.start_seconds),
+        work: seconds(table.work_seconds),
+        poll: seconds(table.poll_seconds),
+    };
+    Some(CopilotSettings { limits, label: table.label.clone() })
+}
+
 /// Where alerts go besides the log.
-pub fn webhook(config: &Config) -> Option<Webhook> {
-    let form = match config.alerts.table.form {
+pub fn places(config: &Config) -> (Vec<(String, Webhook)>, Option<Email>) {
+    let hooks = config.alerts.hooks.iter().map(|hook| (hook.name.clone(), webhook(hook)));
+    let email = config.alerts.mail.as_ref().map(|mail| Email {
+        host: mail.host.clone(),
+        port: mail.port,
+        tls: match mail.tls {
+            config::AlertTls::Implicit => MailTls::Implicit,
+            config::AlertTls::Starttls => MailTls::StartTls,
+            config::AlertTls::None => MailTls::None,
+        },
+        from: mail.from.clone(),
+        to: mail.to.clone(),
+        login: mail.login.clone(),
+    });
+    (hooks.collect(), email)
+}
+
+fn webhook(hook: &config::Hook) -> Webhook {
+    let form = match hook.form {
         config::AlertForm::Json => AlertForm::Json,
         config::AlertForm::Slack => AlertForm::Slack,
     };
-    let url = config.alerts.webhook.clone()?;
-    Some(Webhook { url, form, key: config.alerts.secret.clone() })
+    Webhook { url: hook.url.clone(), form, key: hook.secret.clone() }
 }
 
 pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
@@ -176,6 +225,7 @@ pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
         selection: selection_policy(config),
         rails: rails_policy(config),
         local_command: config.models.local_command.is_some(),
+        copilot: copilot(config),
         progress_labels: config.labels.progress,
         data_dir: config.data_dir.clone(),
         disk_floor: u64::from(config.disk.floor_mb) << 20,

@@ -1,7 +1,8 @@
 //! `LOCAL_BUILDER_COMMAND`: a command-line coding agent, run in the workspace inside the sandbox.
 //!
-//! Owns the task's text on its standard input and the reading of how it ended. It asks no upstream
-//! of ours, so there is no row in the ledger.
+//! Owns the task's text on its standard input, the one address it may reach (the local server's,
+//! where one is configured) and the reading of how it ended. It asks no upstream of ours, so there
+//! is no row in the ledger, and gets no key.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,13 +11,15 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::agent::ending;
 use super::{BuildOutcome, Builders, Task, clean_output};
 use crate::domain::plan::ReasonCode;
+use crate::domain::registry::Registry;
 use crate::domain::tier::ModelTier;
 use crate::process::Ending;
-use crate::sandbox::{Place, Shell};
+use crate::sandbox::{Door, Kind, Place, Refusals, Shell};
 
 /// Bytes of its output that are kept.
 const OUTPUT_CAP: usize = 64 << 10;
@@ -40,6 +43,16 @@ pub(super) async fn run(
     let mut shell = Shell::new(command, time);
     shell.stdin = Some(told.into_bytes());
     shell.output_cap = OUTPUT_CAP;
+    if let Some(server) = builders.tiers.get(ModelTier::LocalBuilder) {
+        let address = &server.endpoint.base_url;
+        let (door, env) = match builders.sandbox.kind() {
+            Kind::Bubblewrap | Kind::Landlock => way_to(address, &server.model.model),
+            // Nothing is held there, the network neither.
+            Kind::None => (None, told_of(address.as_str(), &server.model.model)),
+        };
+        shell.door = door;
+        shell.env = env;
+    }
     let failed = |message: String| BuildOutcome::Failed {
         code: ReasonCode::BuilderFailed,
         message,
@@ -61,6 +74,38 @@ pub(super) async fn run(
             ending(finished.ending, time)
         )),
     }
+}
+
+/// The way to the model's server, the only address that the command reaches, and what tells it so.
+/// Plain HTTP is asked on the box's own loopback. TLS must see the server's name, so there the
+/// command goes through a proxy that lets that one name pass. No key goes along.
+fn way_to(server: &Url, model: &str) -> (Option<Door>, Vec<(String, String)>) {
+    let (Some(host), Some(port)) = (server.host_str(), server.port_or_known_default()) else {
+        return (None, Vec::new());
+    };
+    let (door, address) = if server.scheme() == "https" {
+        let Ok(allowed) = Registry::parse(server.as_str()) else { return (None, Vec::new()) };
+        let door = Door::Registries { allowed: allowed.into(), refused: Refusals::default() };
+        (door, server.to_string())
+    } else {
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let inside = format!("http://127.0.0.1:{}{}", Door::port(), server.path());
+        (Door::Address { host, port }, inside)
+    };
+    (Some(door), told_of(&address, model))
+}
+
+fn told_of(address: &str, model: &str) -> Vec<(String, String)> {
+    let address = address.trim_end_matches('/');
+    let env = [
+        ("LOCAL_BUILDER_BASE_URL", address),
+        ("LOCAL_BUILDER_MODEL", model),
+        // What most agents read. They want a key too; local servers take any.
+        ("OPENAI_BASE_URL", address),
+        ("OPENAI_API_BASE", address),
+        ("OPENAI_API_KEY", "none"),
+    ];
+    env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
 /// A program below /tmp is shown inside the box's own /tmp, where the box makes the folders that
@@ -127,6 +172,20 @@ fn is_system(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_servers_address_is_one_inside() {
+        let server = "http://[::1]:11434/v1/".parse().expect("an address");
+        let (door, env) = way_to(&server, "qwen");
+        assert!(matches!(door, Some(Door::Address { host, port: 11434 }) if host == "::1"));
+        let inside = format!("http://127.0.0.1:{}/v1", Door::port());
+        assert!(env.contains(&("OPENAI_BASE_URL".to_owned(), inside)));
+        let server = "https://models.example/v1".parse().expect("an address");
+        let (door, env) = way_to(&server, "qwen");
+        assert!(matches!(door, Some(Door::Registries { .. })));
+        let outside = "https://models.example/v1".to_owned();
+        assert!(env.contains(&("LOCAL_BUILDER_BASE_URL".to_owned(), outside)));
+    }
 
     #[test]
     fn the_programs_folder_is_shown_and_system_folders_are_not() {

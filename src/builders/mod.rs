@@ -6,7 +6,10 @@
 
 mod agent;
 mod clean;
+mod copilot;
+mod keeper;
 mod local_command;
+mod switch;
 mod waits;
 
 use std::sync::Arc;
@@ -15,6 +18,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use clean::{clean_output, clean_text};
+pub use copilot::{CopilotLimits, Errand, Followed, follow};
+pub use keeper::Keeper;
+pub use switch::{SwitchError, Switchboard, not_enabled};
 pub use waits::Waits;
 
 use crate::domain::ids::{AttemptId, CommitId, EscalationId, IssueNumber, RunId};
@@ -44,6 +50,8 @@ pub struct Task {
     /// Half-done work stands in the workspace; why whoever did it stopped.
     pub half_done: Option<String>,
     pub workspace: Place,
+    /// Where half-done work is kept while it is done.
+    pub keeper: Option<Keeper>,
     pub base: CommitId,
     /// The selected tier, then the fallbacks that are allowed.
     pub chain: Vec<ModelTier>,

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::governance::GovernanceCommand;
+use super::init::InitArgs;
 use crate::domain::ids::{IssueNumber, RepoName, RunId};
 use crate::domain::money::Usd;
 use crate::domain::plan::Complexity;
+use crate::domain::switch::Builder;
 use crate::escalation::Period;
 
 /// The heading in the help of what every command takes.
@@ -67,6 +69,17 @@ pub enum Command {
         #[arg(value_name = "RUN_ID", value_parser = run_id)]
         run: RunId,
     },
+    /// Show what was said between Foreman and the models that worked on an issue
+    Transcript {
+        /// As `run` and `status` show it
+        #[arg(value_name = "RUN_ID", value_parser = run_id)]
+        run: RunId,
+        /// The issue's number
+        #[arg(value_name = "ISSUE", value_parser = issue_number)]
+        issue: IssueNumber,
+    },
+    /// Write `.env` and `foreman.toml` where they are missing, then check what a night needs
+    Init(InitArgs),
     /// Take away what old nights left in the data folder
     Clean {
         /// Say what would go, and leave it
@@ -99,6 +112,15 @@ pub enum Command {
         #[arg(long)]
         live: bool,
     },
+    /// Show who builds, or put the switch: copilot or desktop
+    Builder {
+        /// Where to put it; a switch to desktop holds until it is put back
+        #[arg(value_name = "BUILDER", value_parser = builder)]
+        to: Option<Builder>,
+        /// Why, for the log
+        #[arg(long, value_name = "TEXT", requires = "to")]
+        reason: Option<String>,
+    },
     /// Model tiers, quota, money and the safety rails
     Escalation {
         #[command(subcommand)]
@@ -108,6 +130,17 @@ pub enum Command {
     Governance {
         #[command(subcommand)]
         command: GovernanceCommand,
+    },
+    /// Print the completions for a shell
+    Completions {
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man {
+        /// Write a page for each command into this folder instead
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
     },
     /// A whole night with a stand-in GitHub and a scripted model: no token, no key
     Demo {
@@ -261,7 +294,7 @@ fn issue_number(text: &str) -> Result<IssueNumber, String> {
     }
 }
 
-fn usd(text: &str) -> Result<Usd, String> {
+pub(super) fn usd(text: &str) -> Result<Usd, String> {
     let amount = text.trim_start_matches('$').parse().ok().and_then(Usd::from_usd);
     amount.ok_or_else(|| "it takes a number of USD from 0 to 1000000".to_owned())
 }
@@ -273,6 +306,10 @@ fn complexity(text: &str) -> Result<Complexity, String> {
         "high" => Ok(Complexity::High),
         _ => Err("it takes low, medium or high".to_owned()),
     }
+}
+
+fn builder(text: &str) -> Result<Builder, String> {
+    text.parse()
 }
 
 fn period(text: &str) -> Result<Period, String> {

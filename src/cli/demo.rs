@@ -50,7 +50,7 @@ pub async fn demo(lookup: Lookup<'_>, serve: bool, json: bool) -> Result<ExitCod
     say(json, "The night (Ctrl-C ends it after the current effect):");
     let mut signals = Signals::listen()?;
     let id = app.overnight.start(request, None).await?.id;
-    let run = attend(&app, &id, json, &mut signals, OnSignal::Cancel).await?;
+    let (run, _) = attend(&app, &id, json, &mut signals, OnSignal::Cancel).await?;
     if json {
         let mut answer = json!({ "success": true, "run": run });
         if serve {
@@ -108,7 +108,7 @@ async fn no_box_for_the_script(stage: &Stage) -> Result<Option<String>, CliError
 
 /// What holds the commands of this night.
 fn sandbox(app: &App) -> String {
-    let report = &app.overnight.overview()["sandbox"];
+    let report = &app.overnight.machine()["sandbox"];
     let kind = report["kind"].as_str().unwrap_or("unknown");
     let missing: Vec<&str> =
         report["notHeld"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();

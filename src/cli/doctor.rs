@@ -125,6 +125,7 @@ async fn examine(config: &Config, repo: Option<&RepoName>, findings: &mut Findin
         }
     }
     tiers(config, findings);
+    builder(config, findings).await;
     ceilings(config, findings);
     github(config, repo, findings).await;
 }
@@ -219,14 +220,31 @@ async fn sandbox(children: Children, config: &Config, findings: &mut Findings) {
                 Kind::Landlock => "Landlock",
                 Kind::None => "off",
             };
+            let held = report.held.join("; ");
             if report.not_held.is_empty() {
-                findings.ok("sandbox", format!("{kind}, proven by its self-test"));
+                let found = format!("{kind}, proven by its self-test. It holds: {held}");
+                findings.ok("sandbox", found);
             } else {
-                let found = format!("{kind}; it does not hold: {}", report.not_held.join("; "));
+                let not = report.not_held.join("; ");
+                let found = format!("{kind}; it does not hold: {not}. It holds: {held}");
                 findings.warn("sandbox", found, report.advice.unwrap_or_default());
             }
+            setup(config, &sandbox, findings);
         }
         Err(error) => findings.fail("sandbox", error.to_string(), ""),
+    }
+}
+
+fn setup(config: &Config, sandbox: &Sandbox, findings: &mut Findings) {
+    const WHAT: &str = "setup";
+    let listed: Vec<String> = config.setup.registries.iter().map(ToString::to_string).collect();
+    if listed.is_empty() {
+        findings.ok(WHAT, "no registries are listed: no command has network");
+    } else if sandbox.opens_doors() {
+        findings.ok(WHAT, format!("setup commands reach {} and nothing else", listed.join(", ")));
+    } else {
+        let found = format!("setup commands cannot reach {}", listed.join(", "));
+        findings.warn(WHAT, found, "install bubblewrap and use FOREMAN_SANDBOX=auto");
     }
 }
 
@@ -267,6 +285,30 @@ fn tiers(config: &Config, findings: &mut Findings) {
     }
     if !usable {
         findings.fail("tiers", "no tier can be asked", "set OPENAI_API_KEY, or LOCAL_BUILDER_COMMAND, or LOCAL_BUILDER_BASE_URL and LOCAL_BUILDER_MODEL");
+    }
+}
+
+/// Who builds. Without a database nothing was ever switched.
+async fn builder(config: &Config, findings: &mut Findings) {
+    const WHAT: &str = "builder";
+    let said = match app::read_switchboard(config).await {
+        Ok(switchboard) => switchboard.describe().await,
+        Err(AppError::Store(StoreError::NoDatabase(_) | StoreError::OlderSchema { .. })) => {
+            let word = if config.copilot.enabled { "copilot" } else { "desktop" };
+            return findings.ok(WHAT, format!("{word}, from the configuration"));
+        }
+        Err(error) => return findings.warn(WHAT, error.to_string(), ""),
+    };
+    match said {
+        Ok(said) if said["copilotEnabled"] == true && said["active"] == "desktop" => {
+            let advice = match said["returnNotBefore"].as_str() {
+                Some(at) => format!("Copilot is back after healthy checks, not before {at}"),
+                None => "`foreman builder copilot` puts it back".to_owned(),
+            };
+            findings.warn(WHAT, super::builder::line(&said), advice);
+        }
+        Ok(said) => findings.ok(WHAT, super::builder::line(&said)),
+        Err(error) => findings.warn(WHAT, error.to_string(), ""),
     }
 }
 

@@ -1,4 +1,5 @@
-//! `foreman governance …`: the governance issues, whether the log is whole, and a test of alerts.
+//! `foreman governance …`: the governance issues, the event log, whether it is whole, incidents, the
+//! memory fabric, and a test of alerts.
 
 use std::process::ExitCode;
 
@@ -6,11 +7,12 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::governance_log::{self, LogArgs};
 use super::{CliError, print_json};
 use crate::app::{self, AppError};
 use crate::config::Config;
 use crate::domain::ids::RepoName;
-use crate::governance::alerts::Sender;
+use crate::governance::delivery::{Post, Sender};
 use crate::governance::issues;
 use crate::store::StoreError;
 
@@ -23,6 +25,16 @@ pub enum GovernanceCommand {
     Verify,
     /// Send a test alert to every place that is configured
     AlertTest,
+    /// Show events, newest first
+    Events(LogArgs),
+    /// Count the events by type, severity, day and run
+    Stats,
+    /// Write the whole log to standard output, oldest first, as JSON lines
+    Export(LogArgs),
+    /// Show the incidents
+    Incidents,
+    /// Show what the memory fabric holds
+    Memory,
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +59,11 @@ pub async fn governance(
         GovernanceCommand::Issues(IssuesArgs { create: None, .. }) => show(&config, json),
         GovernanceCommand::Verify => verify(&config, json).await,
         GovernanceCommand::AlertTest => alert_test(&config, json).await,
+        GovernanceCommand::Events(args) => governance_log::events(&config, &args, json).await,
+        GovernanceCommand::Stats => governance_log::stats(&config, json).await,
+        GovernanceCommand::Export(args) => governance_log::export(&config, &args).await,
+        GovernanceCommand::Incidents => governance_log::incidents(&config, json).await,
+        GovernanceCommand::Memory => governance_log::memory(&config, json).await,
     }
 }
 
@@ -134,6 +151,7 @@ fn verdict(answer: &Value) -> String {
         None => format!("No event is anchored yet: there is no checkpoint in {place}."),
     };
     match answer["firstBad"].as_object() {
+        None if *events == 1 => format!("1 event is what was written. {covered}"),
         None => format!("{events} events are what was written. {covered}"),
         Some(bad) => format!(
             "The log is NOT what was written. Event {}: {}. {events} events before it are good. {covered}",
@@ -144,33 +162,40 @@ fn verdict(answer: &Value) -> String {
 }
 
 async fn alert_test(config: &Config, json: bool) -> Result<ExitCode, CliError> {
-    let sender = Sender::new(app::webhook(config))
-        .map_err(|error| CliError::Other(format!("alerts cannot be sent: {error}")))?;
-    let id = format!("test-{}", uuid::Uuid::now_v7());
+    let (webhooks, email) = app::places(config);
+    let post =
+        Post::new().map_err(|error| CliError::Other(format!("alerts cannot be sent: {error}")))?;
+    let sender = Sender::new(post, webhooks, email);
     let payload = json!({
         "severity": "info",
         "text": "This is a test alert of Foreman; nothing is wrong.",
         "test": true,
     });
-    sender.say(&id, &payload);
-    let sent = match sender.has_webhook() {
-        true => Some(sender.send(&id, &payload).await),
-        false => None,
-    };
-    let ok = !matches!(sent, Some(Err(_)));
+    let mut places = Vec::new();
+    for place in sender.places() {
+        let id = format!("test-{}", uuid::Uuid::now_v7());
+        let sent = sender.send(&place, &id, &payload).await;
+        places.push((place, sent.err()));
+    }
+    let ok = places.iter().all(|(_, error)| error.is_none());
     if json {
-        let webhook = match &sent {
-            None => json!({ "configured": false }),
-            Some(Ok(())) => json!({ "configured": true, "arrived": true }),
-            Some(Err(why)) => json!({ "configured": true, "arrived": false, "error": why }),
-        };
-        print_json(&json!({ "success": ok, "console": true, "webhook": webhook }));
+        let places: Vec<Value> = places
+            .iter()
+            .map(|(place, error)| match error {
+                None => json!({ "place": place, "arrived": true }),
+                Some(why) => json!({ "place": place, "arrived": false, "error": why }),
+            })
+            .collect();
+        print_json(&json!({ "success": ok, "places": places }));
     } else {
-        println!("console: written to the log");
-        match &sent {
-            None => println!("webhook: none is configured ([alerts] webhook_url or webhook_env)"),
-            Some(Ok(())) => println!("webhook: it arrived"),
-            Some(Err(why)) => println!("webhook: it did NOT arrive: {why}"),
+        for (place, error) in &places {
+            match error {
+                None => println!("{place}: it arrived"),
+                Some(why) => println!("{place}: it did NOT arrive: {why}"),
+            }
+        }
+        if places.len() == 1 {
+            println!("No other place is configured ([alerts] webhook_url, webhooks or email).");
         }
     }
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })

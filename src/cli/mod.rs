@@ -5,6 +5,7 @@
 mod args;
 mod backup;
 mod base_check;
+mod builder;
 mod cancel;
 mod clean;
 mod client;
@@ -13,14 +14,18 @@ mod doctor;
 mod escalation;
 mod gate;
 mod governance;
+mod governance_log;
+mod init;
 mod live_check;
 mod logs;
+mod manual;
 mod plan;
 mod progress;
 mod run;
 mod serve;
 mod signals;
 mod status;
+mod transcript;
 mod watch;
 mod why;
 
@@ -109,6 +114,13 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Plan(args) => plan::plan(load(&lookup, QUIET)?, args, named(&lookup), json).await,
         Command::Status { repo } => status::status(&load(&lookup, "warn")?, repo, json).await,
         Command::Cancel { run } => cancel::cancel(load(&lookup, QUIET)?, &run, json).await,
+        Command::Init(args) => init::init(&lookup, args, json).await,
+        Command::Transcript { run, issue } => {
+            transcript::transcript(&load(&lookup, "warn")?, &run, issue, json).await
+        }
+        Command::Builder { to, reason } => {
+            builder::builder(load(&lookup, QUIET)?, to, reason.as_deref(), json).await
+        }
         Command::Doctor { repo, live } => doctor::doctor(&lookup, repo, live, json).await,
         Command::Watch { run, repo } => watch::watch(&load(&lookup, QUIET)?, run, repo, json).await,
         Command::Why { of } => why::why(&load(&lookup, QUIET)?, &of, json).await,
@@ -124,6 +136,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Governance { command } => {
             governance::governance(load(&lookup, "warn")?, command, json).await
         }
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::man(folder),
         Command::Demo { serve } => demo::demo(&lookup, serve, json).await,
     }
 }

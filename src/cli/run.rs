@@ -1,6 +1,7 @@
 //! `foreman run`: one night, here or in the server that holds the data folder, to its end.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -84,9 +85,8 @@ async fn here(app: App, request: NightRequest, json: bool) -> Result<ExitCode, C
     let repo = request.repo.clone();
     let mut signals = Signals::listen()?;
     let id = begin(&app, request, json).await?;
-    let run = attend(&app, &id, json, &mut signals, OnSignal::Pause).await?;
-    app.overnight.shutdown(app.config.shutdown).await;
-    app.store.clone().close().await;
+    let (run, signalled) = attend(&app, &id, json, &mut signals, OnSignal::Pause).await?;
+    app.wind_down(signalled).await;
     if json {
         print_json(&json!({ "success": true, "run": run }));
     } else {
@@ -136,19 +136,21 @@ pub enum OnSignal {
     Cancel,
 }
 
-/// Shows a night until it ended or a signal stopped it.
+/// Shows a night until it ended or a signal stopped it; says when there was one.
 pub async fn attend(
     app: &App,
     id: &RunId,
     json: bool,
     signals: &mut Signals,
     first: OnSignal,
-) -> Result<Run, CliError> {
+) -> Result<(Run, Option<Instant>), CliError> {
+    let mut signalled = None;
     let following = progress::follow(&app.store, id, json);
     tokio::pin!(following);
     let run = tokio::select! {
         run = &mut following => run?,
         () = signals.next() => {
+            signalled = Some(Instant::now());
             say(json, "Stopping after the current effect; Ctrl-C once more ends at once");
             tokio::select! {
                 run = &mut following => run?,
@@ -160,13 +162,14 @@ pub async fn attend(
             }
         }
     };
-    run.ok_or_else(|| CliError::Store(StoreError::UnknownRun(id.clone())))
+    let run = run.ok_or_else(|| CliError::Store(StoreError::UnknownRun(id.clone())))?;
+    Ok((run, signalled))
 }
 
 /// Comes back when no work is left in this process. A cancelled night is followed to its end.
 async fn stop(app: &App, id: &RunId, how: OnSignal) -> Result<(), StoreError> {
     match how {
-        OnSignal::Pause => app.overnight.shutdown(app.config.shutdown).await,
+        OnSignal::Pause => app.overnight.shutdown(app.work_bound()).await,
         OnSignal::Cancel => {
             app.overnight.cancel(id).await?;
             std::future::pending::<()>().await;

@@ -7,8 +7,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::error::ConfigError;
+use super::notices::{Alerts, GovernanceTable};
 use super::tables::{
-    Alerts, DesktopTable, Disk, Escalation, GovernanceTable, Labels, Limits, Publish, Setup,
+    CopilotTable, DesktopTable, Disk, Escalation, Labels, Limits, Publish, ServerTable, Setup,
     TierOverride, Trust,
 };
 use crate::domain::ids::RepoName;
@@ -19,11 +20,13 @@ use crate::domain::tier::ModelTier;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
+    pub server: ServerTable,
     pub tiers: BTreeMap<ModelTier, TierOverride>,
     pub escalation: Escalation,
     pub limits: Limits,
     pub trust: Trust,
     pub desktop: DesktopTable,
+    pub copilot: CopilotTable,
     pub setup: Setup,
     pub alerts: Alerts,
     pub governance: GovernanceTable,
@@ -67,6 +70,9 @@ impl File {
             ("desktop.interval_minutes", desktop.interval_minutes, 10_080),
             ("desktop.switch_after_failures", desktop.switch_after_failures, 1_000),
             ("desktop.return_after_healthy", desktop.return_after_healthy, 1_000),
+            ("copilot.start_seconds", self.copilot.start_seconds, 86_400),
+            ("copilot.work_seconds", self.copilot.work_seconds, 86_400),
+            ("copilot.poll_seconds", self.copilot.poll_seconds, 3_600),
             ("alerts.dedupe_minutes", self.alerts.dedupe_minutes, 1_440),
             ("governance.checkpoint_minutes", self.governance.checkpoint_minutes, 10_080),
             ("governance.retention_days", self.governance.retention_days.unwrap_or(1), 36_500),
@@ -87,9 +93,17 @@ impl File {
                 "at least one tier, each once, in the order gpt-5.1, gpt-4-turbo, gpt-4, local-builder: a failed call goes down",
             );
         }
-        let label = &self.trust.approval_label;
-        if label.trim().is_empty() || label.len() > 50 {
-            return refuse("trust.approval_label", label, "a label of 1 to 50 characters");
+        if desktop.return_after_minutes > 10_080 {
+            let got = desktop.return_after_minutes;
+            return refuse("desktop.return_after_minutes", &got, "a number from 0 to 10080");
+        }
+        for (key, label) in [
+            ("trust.approval_label", &self.trust.approval_label),
+            ("copilot.label", &self.copilot.label),
+        ] {
+            if label.trim().is_empty() || label.len() > 50 {
+                return refuse(key, label, "a label of 1 to 50 characters");
+            }
         }
         for (key, text) in [
             ("git.author_name", &self.git.author_name),
@@ -102,10 +116,20 @@ impl File {
         if self.git.message.trim().is_empty() || self.git.message.contains('\0') {
             return refuse("git.message", &self.git.message, "text");
         }
-        for (key, name) in [
-            ("alerts.webhook_env", &self.alerts.webhook_env),
-            ("alerts.secret_env", &self.alerts.secret_env),
-        ] {
+        let email = self.alerts.email.as_ref().and_then(|email| email.password_env.clone());
+        let further = self.alerts.webhooks.iter().flat_map(|hook| {
+            [
+                ("alerts.webhooks.webhook_env", hook.webhook_env.clone()),
+                ("alerts.webhooks.secret_env", hook.secret_env.clone()),
+            ]
+        });
+        let own = [
+            ("alerts.webhook_env", self.alerts.webhook_env.clone()),
+            ("alerts.secret_env", self.alerts.secret_env.clone()),
+            ("alerts.email.password_env", email),
+            ("governance.anchor_secret_env", self.governance.anchor_secret_env.clone()),
+        ];
+        for (key, name) in own.into_iter().chain(further) {
             if let Some(name) = name.as_ref().filter(|name| !is_variable_name(name)) {
                 // It may be the secret itself, put in the wrong place: not shown.
                 let shown = format!("[{} characters]", name.chars().count());

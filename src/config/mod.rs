@@ -5,6 +5,7 @@ mod auth;
 mod env;
 mod error;
 mod file;
+mod notices;
 mod parse;
 mod tables;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -23,10 +25,13 @@ pub use auth::{ApiToken, Auth, Role};
 use env::Env;
 pub use error::ConfigError;
 use file::File;
+pub use notices::{
+    AlertForm, AlertSettings, AlertTls, Alerts, Governance, GovernanceTable, Hook, Mail,
+};
 pub use parse::is_loopback;
 pub use tables::{
-    AlertForm, Alerts, Authors, Disk, Escalation, GovernanceTable, Labels, Limits, LocalRepository,
-    Publish, Review, Rule, Setup, TierOverride, Trust,
+    Authors, CopilotTable, Disk, Escalation, Labels, Limits, LocalRepository, Publish, Review,
+    Rule, Setup, TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
 
@@ -48,6 +53,7 @@ pub struct Config {
     pub limits: Limits,
     pub trust: Trust,
     pub desktop: Desktop,
+    pub copilot: CopilotTable,
     /// `FOREMAN_SANDBOX`.
     pub sandbox: SandboxMode,
     /// `FOREMAN_SHUTDOWN_SECONDS`, default 25 s.
@@ -75,6 +81,8 @@ pub struct Server {
     pub port: u16,
     /// `FOREMAN_BASE_PATH`: empty, or `/prefix` without a slash at its end.
     pub base_path: String,
+    /// `server.trusted_proxies`: whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// `FOREMAN_URL`: where the command line finds the running server; no slash at its end.
     pub url: String,
 }
@@ -132,28 +140,9 @@ pub struct Desktop {
     pub interval: Duration,
     pub switch_after_failures: u32,
     pub return_after_healthy: u32,
+    pub return_after: Duration,
     /// The two variables' clones first, then the file's; paths are absolute.
     pub repositories: Vec<LocalRepository>,
-}
-
-/// `[alerts]` with what its variables hold.
-#[derive(Debug, Clone)]
-pub struct AlertSettings {
-    pub table: Alerts,
-    /// `webhook_url`, or what the variable of `webhook_env` holds.
-    pub webhook: Option<SecretString>,
-    /// What the variable of `secret_env` holds.
-    pub secret: Option<SecretString>,
-}
-
-/// `[governance]`, its paths absolute (relative ones are in the working directory).
-#[derive(Debug, Clone)]
-pub struct Governance {
-    pub anchor: Option<PathBuf>,
-    pub checkpoint_every: Duration,
-    pub retention_days: Option<u32>,
-    pub templates: Option<PathBuf>,
-    pub memory_events: usize,
 }
 
 /// `FOREMAN_SANDBOX`.
@@ -202,7 +191,7 @@ impl Config {
         };
         let data_dir = env.path("FOREMAN_DATA_DIR")?.unwrap_or_else(|| cwd.join(".foreman"));
         Ok(Self {
-            server: parse::server(&env, &auth)?,
+            server: parse::server(&env, &auth, file.server)?,
             auth,
             database: parse::database(&env, &data_dir)?,
             data_dir,
@@ -212,6 +201,7 @@ impl Config {
             limits: file.limits,
             trust: file.trust,
             desktop: parse::desktop(&env, file.desktop)?,
+            copilot: file.copilot,
             sandbox: env
                 .parsed(
                     "FOREMAN_SANDBOX",
@@ -231,8 +221,8 @@ impl Config {
             disk: file.disk,
             repositories: file.repositories,
             setup: file.setup,
-            alerts: parse::alerts(&env, file.alerts)?,
-            governance: parse::governance(&env, file.governance),
+            alerts: notices::alerts(&env, file.alerts)?,
+            governance: notices::governance(&env, file.governance)?,
             file: path,
         })
     }
@@ -251,8 +241,8 @@ impl Config {
         }
         secrets.extend(self.models.api_key.iter().map(ExposeSecret::expose_secret));
         secrets.extend(self.models.tier_keys.values().map(ExposeSecret::expose_secret));
-        secrets.extend(self.alerts.webhook.iter().map(ExposeSecret::expose_secret));
-        secrets.extend(self.alerts.secret.iter().map(ExposeSecret::expose_secret));
+        secrets.extend(self.alerts.secrets());
+        secrets.extend(self.governance.anchor_webhook.iter().flat_map(Hook::secrets));
         if let Database::Postgres(url) = &self.database {
             secrets.push(url.expose_secret());
             secrets.extend(parse::userinfo_password(url.expose_secret()));

@@ -10,10 +10,10 @@ use url::Url;
 
 use super::env::{self, Env};
 use super::error::ConfigError;
-use super::tables::{Alerts, DesktopTable, GovernanceTable, LocalRepository, TierOverride};
+use super::tables::{DesktopTable, LocalRepository, ServerTable, TierOverride};
 use super::{
-    AlertSettings, Auth, Database, Desktop, GitHub, GitHubCredential, Governance, LocalServer, Log,
-    LogFormat, Models, SandboxMode, Server,
+    Auth, Database, Desktop, GitHub, GitHubCredential, LocalServer, Log, LogFormat, Models,
+    SandboxMode, Server,
 };
 use crate::domain::tier::ModelTier;
 
@@ -25,7 +25,11 @@ pub(super) fn config_path(env: &Env<'_>) -> Result<Option<PathBuf>, ConfigError>
     Ok(usual.exists().then_some(usual))
 }
 
-pub(super) fn server(env: &Env<'_>, auth: &Auth) -> Result<Server, ConfigError> {
+pub(super) fn server(
+    env: &Env<'_>,
+    auth: &Auth,
+    table: ServerTable,
+) -> Result<Server, ConfigError> {
     let host = env
         .parsed("HOST", "an IP address or a host name", host_name)?
         .unwrap_or_else(|| "127.0.0.1".to_owned());
@@ -40,7 +44,7 @@ pub(super) fn server(env: &Env<'_>, auth: &Auth) -> Result<Server, ConfigError> 
         Some(url) => url.as_str().trim_end_matches('/').to_owned(),
         None => format!("http://{}:{port}{base_path}", reachable(&host)),
     };
-    Ok(Server { host, port, base_path, url })
+    Ok(Server { host, port, base_path, trusted_proxies: table.trusted_proxies, url })
 }
 
 /// Whether only this machine can reach an address.
@@ -245,50 +249,9 @@ pub(super) fn desktop(env: &Env<'_>, table: DesktopTable) -> Result<Desktop, Con
         interval: Duration::from_secs(60 * u64::from(table.interval_minutes)),
         switch_after_failures: table.switch_after_failures,
         return_after_healthy: table.return_after_healthy,
+        return_after: Duration::from_secs(60 * u64::from(table.return_after_minutes)),
         repositories,
     })
-}
-
-pub(super) fn alerts(env: &Env<'_>, table: Alerts) -> Result<AlertSettings, ConfigError> {
-    let together = |text: String| Err(ConfigError::Together(text));
-    let webhook = match (&table.webhook_url, &table.webhook_env) {
-        (Some(_), Some(_)) => {
-            let text = "alerts.webhook_url and alerts.webhook_env are both set; keep one of them";
-            return together(text.to_owned());
-        }
-        (Some(url), None) => Some(SecretString::from(url.as_str())),
-        (None, Some(name)) => match env.foreign_secret(name) {
-            Some(url) if env::address(url.expose_secret()).is_some() => Some(url),
-            Some(_) => {
-                return Err(ConfigError::Secret {
-                    name: name.clone(),
-                    takes: "an http:// or https:// address without user or query".to_owned(),
-                });
-            }
-            None => return together(format!("alerts.webhook_env names {name}, which is not set")),
-        },
-        (None, None) => None,
-    };
-    let secret = match &table.secret_env {
-        Some(name) => match env.foreign_secret(name) {
-            Some(secret) => Some(secret),
-            // Unsigned where a signature is wanted would be refused in the night.
-            None => return together(format!("alerts.secret_env names {name}, which is not set")),
-        },
-        None => None,
-    };
-    Ok(AlertSettings { table, webhook, secret })
-}
-
-pub(super) fn governance(env: &Env<'_>, table: GovernanceTable) -> Governance {
-    let absolute = |path: PathBuf| env.cwd().join(path);
-    Governance {
-        anchor: table.anchor.map(absolute),
-        checkpoint_every: Duration::from_secs(60 * u64::from(table.checkpoint_minutes)),
-        retention_days: table.retention_days,
-        templates: table.templates.map(absolute),
-        memory_events: table.memory_events as usize,
-    }
 }
 
 pub(super) fn log(env: &Env<'_>) -> Result<Log, ConfigError> {

@@ -1,16 +1,18 @@
 //! The tables of `foreman.toml`, each its own struct with its defaults.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use super::env::address;
-use crate::domain::event::{EventType, Severity};
 use crate::domain::labels::EscalationLabels;
 use crate::domain::money::Usd;
+use crate::domain::registry::Registry;
 use crate::domain::tier::ModelTier;
 
 /// `[tiers.<name>]`: what differs from the shipped tier. Windows are in tokens, prices in USD per
@@ -32,6 +34,28 @@ pub struct TierOverride {
     pub last_day: Option<NaiveDate>,
     /// The model that takes over after the last day.
     pub replacement: Option<String>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerTable {
+    /// Addresses or networks of reverse proxies. Default none: the peer is the client.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// An address alone is a network of one.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let network = |text: String| {
+        let alone = text.parse::<IpAddr>().map(IpNet::from);
+        alone.or_else(|_| text.parse::<IpNet>()).map_err(|_| {
+            let takes = "an address or a network, like 127.0.0.1 or 10.0.0.0/8";
+            serde::de::Error::custom(format!("`{text}` is not {takes}"))
+        })
+    };
+    texts.into_iter().map(network).collect()
 }
 
 /// `[escalation]`.
@@ -181,6 +205,8 @@ pub struct DesktopTable {
     pub switch_after_failures: u32,
     /// Healthy checks until it is switched back. Default 3.
     pub return_after_healthy: u32,
+    /// Minutes that it is not switched back before. Default 60.
+    pub return_after_minutes: u32,
     pub repositories: Vec<LocalRepository>,
 }
 
@@ -191,7 +217,36 @@ impl Default for DesktopTable {
             interval_minutes: 30,
             switch_after_failures: 3,
             return_after_healthy: 3,
+            return_after_minutes: 60,
             repositories: Vec::new(),
+        }
+    }
+}
+
+/// `[copilot]`: GitHub's coding agent as the builder.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CopilotTable {
+    /// Whether issues are given to Copilot. Default false.
+    pub enabled: bool,
+    /// Seconds until its pull request has to be there. Default 600.
+    pub start_seconds: u32,
+    /// Seconds until it has to be done. Default 3,600.
+    pub work_seconds: u32,
+    /// Seconds between two looks. Default 30.
+    pub poll_seconds: u32,
+    /// The label on its pull requests that passed. Default `foreman:passed`.
+    pub label: String,
+}
+
+impl Default for CopilotTable {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            start_seconds: 600,
+            work_seconds: 3_600,
+            poll_seconds: 30,
+            label: "foreman:passed".to_owned(),
         }
     }
 }
@@ -207,92 +262,21 @@ pub struct LocalRepository {
     pub branch: Option<String>,
 }
 
-/// `[setup]`: package registries that a setup step may reach. Default none.
+/// `[setup]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Setup {
-    pub registries: Vec<String>,
+    /// Package registries that a setup step may reach. Default none.
+    #[serde(deserialize_with = "registries")]
+    pub registries: Vec<Registry>,
 }
 
-/// `[alerts]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Alerts {
-    /// From which severity on. Default `high`.
-    pub min_severity: Severity,
-    /// Event types that always alert, whatever their severity. Default none.
-    pub always: Vec<EventType>,
-    /// Event types that never alert. Default none.
-    pub never: Vec<EventType>,
-    /// Where to send them besides the log. Default none.
-    #[serde(deserialize_with = "optional_address")]
-    pub webhook_url: Option<Url>,
-    /// The name of the variable that holds the address, where the address is a secret in itself.
-    pub webhook_env: Option<String>,
-    /// The name of the variable that holds the key which signs them. Default: not signed.
-    pub secret_env: Option<String>,
-    /// `json` or `slack`. Default `json`.
-    pub form: AlertForm,
-    /// Alike alerts within so many minutes are one. Default 10.
-    pub dedupe_minutes: u32,
-    /// Open an issue for each incident in the repository it is about. Default false.
-    pub incident_issues: bool,
-}
-
-impl Default for Alerts {
-    fn default() -> Self {
-        Self {
-            min_severity: Severity::High,
-            always: Vec::new(),
-            never: Vec::new(),
-            webhook_url: None,
-            webhook_env: None,
-            secret_env: None,
-            form: AlertForm::Json,
-            dedupe_minutes: 10,
-            incident_issues: false,
-        }
+fn registries<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Registry>, D::Error> {
+    let mut all = Vec::new();
+    for entry in Vec::<String>::deserialize(from)? {
+        all.extend(Registry::parse(&entry).map_err(serde::de::Error::custom)?);
     }
-}
-
-/// How an alert is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertForm {
-    /// Severity, text and the event.
-    Json,
-    /// What Slack's incoming webhooks take.
-    Slack,
-}
-
-/// `[governance]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct GovernanceTable {
-    /// The second place of checkpoints: a file, best on another disk than the database. Default
-    /// `governance/anchors.jsonl` in the data folder.
-    pub anchor: Option<PathBuf>,
-    /// Minutes between two checkpoints; one is made at each night's end besides. Default 60.
-    pub checkpoint_minutes: u32,
-    /// Days that events are kept at least; older ones go once a checkpoint covers them. Default:
-    /// they are kept for ever.
-    pub retention_days: Option<u32>,
-    /// A folder with further governance issues (`*.md`). Default none.
-    pub templates: Option<PathBuf>,
-    /// Events kept in memory. Default 50,000.
-    pub memory_events: u32,
-}
-
-impl Default for GovernanceTable {
-    fn default() -> Self {
-        Self {
-            anchor: None,
-            checkpoint_minutes: 60,
-            retention_days: None,
-            templates: None,
-            memory_events: 50_000,
-        }
-    }
+    Ok(all)
 }
 
 /// `[labels]`: labels that Foreman sets on issues.
@@ -375,7 +359,9 @@ fn ceiling<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Usd>, D:
     deserializer.deserialize_any(Amount)
 }
 
-fn optional_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+pub(super) fn optional_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Url>, D::Error> {
     let text = String::deserialize(deserializer)?;
     address(&text).map(Some).ok_or_else(|| {
         serde::de::Error::custom("it takes an http:// or https:// address without user or query")

@@ -5,7 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{CommitId, EscalationId, IssueNumber, TreeId};
+use again::{build_again, restarted};
+pub use copilot::CopilotWork;
+pub use parts::{Admission, Candidate, Grounds, Left, PullRef, Stand};
+
+use super::ids::CommitId;
 use super::plan::ReasonCode;
 use super::tier::ModelTier;
 
@@ -34,6 +38,9 @@ pub struct State {
     /// The tier this round starts at.
     pub tier: ModelTier,
     pub stand: Stand,
+    /// The branch it is published on; absent in what older versions stored: `branch_for`.
+    #[serde(default)]
+    pub branch: Option<String>,
     /// The gate's digest for the builder of this round.
     pub feedback: Option<String>,
     /// What the builder said it did; untrusted.
@@ -55,63 +62,9 @@ pub struct State {
     pub admission: Option<Admission>,
     /// Set once it is decided; what is left is to report it.
     pub outcome: Option<Outcome>,
-}
-
-/// Why a round was not enough.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grounds {
-    pub code: ReasonCode,
-    pub reason: String,
-}
-
-/// What a round left, for the next one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Left {
-    /// Work that was judged, or nothing yet.
-    #[default]
-    Judged,
-    /// Half-done work of a builder that ran out of its bounds, in these words.
-    HalfDone(String),
-    /// What somebody left who went in circles: kept for people, not to be built on.
-    Circles,
-}
-
-/// Leave to use a dearer tier, as asked of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admission {
-    pub id: EscalationId,
-    pub reason: String,
-    pub tag: String,
-    /// Counts against the quota.
-    pub counted: bool,
-}
-
-/// What the work stands on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stand {
-    /// The branch the pull request will be based on.
-    pub base_branch: String,
-    /// The blocker whose branch that is, where the work stacks.
-    pub on: Option<IssueNumber>,
-    /// The commit the current workspace was made from.
-    pub base: CommitId,
-}
-
-/// What the gate judges and what will be pushed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Candidate {
-    /// The tip of the base that the tree was merged with.
-    pub base: CommitId,
-    pub commit: CommitId,
-    pub tree: TreeId,
-}
-
-/// A pull request as we refer to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PullRef {
-    pub number: u64,
-    pub url: String,
+    /// Copilot's part, where it was thought of.
+    #[serde(default)]
+    pub copilot: Option<CopilotWork>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +76,8 @@ pub enum Phase {
     Gating,
     Pushing,
     OpeningPull,
+    /// Copilot's pull request passed; that is being said there.
+    Marking,
     Commenting,
     Ended,
 }
@@ -136,6 +91,7 @@ impl Phase {
             Self::Gating => "judging",
             Self::Pushing => "pushing the branch",
             Self::OpeningPull => "opening the pull request",
+            Self::Marking => "marking Copilot's pull request",
             Self::Commenting => "commenting on the issue",
             Self::Ended => "ended",
         }
@@ -150,6 +106,12 @@ pub enum Event {
         tier: ModelTier,
         summary: String,
     },
+    /// Copilot finished and the head of its pull request is kept.
+    CopilotBuilt {
+        summary: String,
+    },
+    /// Copilot's pull request was pushed to after it was judged.
+    HeadMoved,
     /// The builder gave up, or could not be had.
     BuildFailed {
         code: ReasonCode,
@@ -197,6 +159,8 @@ pub enum Effect {
     Judge,
     Push,
     OpenPull,
+    /// Say on Copilot's pull request that it passed.
+    Mark,
     Comment,
     End(Outcome),
 }
@@ -236,6 +200,7 @@ impl State {
             climbed: false,
             tier,
             stand,
+            branch: None,
             feedback: None,
             summary: String::new(),
             finished_by: None,
@@ -246,19 +211,21 @@ impl State {
             climbed_for: None,
             admission: None,
             outcome: None,
+            copilot: None,
         }
     }
 
-    /// The private ref that keeps what this round's builder made.
+    /// Begins with what an earlier night built and pushed, which only has to be judged anew.
     #[must_use]
-    pub fn work_ref(attempt: &super::ids::AttemptId, round: u32) -> String {
-        format!("refs/foreman/attempts/{attempt}/round-{round}")
-    }
-
-    /// The private ref that keeps this round's work merged with a base that moved.
-    #[must_use]
-    pub fn merged_ref(attempt: &super::ids::AttemptId, round: u32) -> String {
-        format!("refs/foreman/attempts/{attempt}/merged-{round}")
+    pub fn adopting(earlier: Self, stand: Stand, branch: String, commit: &CommitId) -> Self {
+        let base = earlier.candidate.map_or_else(|| commit.clone(), |candidate| candidate.base);
+        Self {
+            phase: Phase::Gating,
+            summary: earlier.summary,
+            finished_by: earlier.finished_by,
+            branch: Some(branch),
+            ..Self::new(earlier.tier, Stand { base, ..stand })
+        }
     }
 
     fn in_phase(mut self, phase: Phase, effect: Effect) -> (Self, Effect) {
@@ -299,7 +266,11 @@ impl State {
 
     fn may_climb(&self, rules: Rules) -> bool {
         // Only upward: from a dearer tier there is nowhere to climb to.
-        rules.auto_heal && rules.escalation && !self.climbed && self.tier > CLIMB_TO
+        rules.auto_heal
+            && rules.escalation
+            && !self.climbed
+            && !self.by_copilot()
+            && self.tier > CLIMB_TO
     }
 
     fn climb(mut self, feedback: Option<String>, why: Grounds) -> (Self, Effect) {
@@ -344,6 +315,11 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
             state.left = Left::Judged;
             state.in_phase(Phase::Gating, Effect::Judge)
         }
+        Event::CopilotBuilt { summary } => {
+            state.finished_by = None;
+            state.summary = summary;
+            state.in_phase(Phase::Gating, Effect::Judge)
+        }
         Event::BuildFailed { code, message, stuck } => {
             if stuck && state.may_climb(rules) {
                 let feedback = state.feedback.clone();
@@ -365,7 +341,9 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
         Event::Passed { candidate, evidence } => {
             state.candidate = Some(candidate);
             state.evidence = Some(evidence);
-            if rules.publish {
+            if state.by_copilot() {
+                state.in_phase(Phase::Marking, Effect::Mark)
+            } else if rules.publish {
                 state.in_phase(Phase::Pushing, Effect::Push)
             } else {
                 state.decided(Outcome::Success, rules)
@@ -379,7 +357,7 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
             }
         }
         Event::Pushed => state.in_phase(Phase::OpeningPull, Effect::OpenPull),
-        Event::WorkLost => build_again(state, rules),
+        Event::WorkLost | Event::HeadMoved => build_again(state, rules),
         Event::JudgeAgain => {
             state.candidate = None;
             state.evidence = None;
@@ -401,31 +379,8 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
     }
 }
 
-/// The round begins again, a bounded number of times.
-fn build_again(mut state: State, rules: Rules) -> (State, Effect) {
-    state.restarts += 1;
-    if state.restarts > MAX_RESTARTS {
-        let reason = format!("building this issue was cut off {} times", state.restarts);
-        return state.failed(rules, ReasonCode::Internal, reason);
-    }
-    state.in_phase(Phase::Building, Effect::Build)
-}
-
-/// What to do after a crash, from the phase that was stored. Everything here looks before it acts.
-fn restarted(mut state: State, rules: Rules) -> (State, Effect) {
-    match state.phase {
-        Phase::Building if state.paused => {
-            state.paused = false;
-            (state, Effect::Build)
-        }
-        Phase::Building => build_again(state, rules),
-        Phase::Gating => (state, Effect::Judge),
-        Phase::Pushing => (state, Effect::Push),
-        Phase::OpeningPull => (state, Effect::OpenPull),
-        Phase::Commenting => (state, Effect::Comment),
-        Phase::Ended => state.ended(),
-    }
-}
-
+mod again;
+mod copilot;
+mod parts;
 #[cfg(test)]
 mod tests;

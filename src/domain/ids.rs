@@ -109,6 +109,26 @@ pub fn branch_for(issue: IssueNumber) -> String {
     format!("foreman/issue-{}", issue.0)
 }
 
+/// The `nth` branch for an issue, from 1. A published branch is never moved, so that work on an issue
+/// whose branch was published before goes to the next one.
+#[must_use]
+pub fn nth_branch_for(issue: IssueNumber, nth: u32) -> String {
+    match nth {
+        0 | 1 => branch_for(issue),
+        nth => format!("{}-{nth}", branch_for(issue)),
+    }
+}
+
+/// Whether a branch carries Foreman's name for work on an issue.
+#[must_use]
+pub fn is_branch_for(branch: &str, issue: IssueNumber) -> bool {
+    let Some(rest) = branch.strip_prefix(&branch_for(issue)) else { return false };
+    rest.is_empty()
+        || rest
+            .strip_prefix('-')
+            .is_some_and(|nth| !nth.is_empty() && nth.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 macro_rules! object_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{IssueNumber, RepoName};
+use super::vetting::Vetting;
 
 /// A milestone due within this time raises its issues (the seed's project milestones).
 const MILESTONE_NEAR: TimeDelta = TimeDelta::days(7);
@@ -72,6 +73,20 @@ pub struct Issue {
     /// Whether the author (or the approval label) is trusted: decided by intake from GitHub's
     /// own facts, never from text.
     pub trust: Trust,
+    /// What was found out about the people around it.
+    #[serde(default)]
+    pub vetting: Vetting,
+}
+
+impl Issue {
+    /// The labels that may decide what is spent: all but those whose setter may not.
+    #[must_use]
+    pub fn spending_labels(&self) -> Vec<String> {
+        let void = |label: &String| {
+            self.vetting.void_labels.iter().any(|it| it.name.eq_ignore_ascii_case(label.trim()))
+        };
+        self.labels.iter().filter(|label| !void(label)).cloned().collect()
+    }
 }
 
 /// An issue elsewhere in the graph, as GitHub's API names it.

@@ -26,6 +26,24 @@ pub struct EscalationLabels {
     pub integration: Vec<String>,
 }
 
+impl EscalationLabels {
+    /// Every label that lets more be spent: a dearer tier, or leave from count limits. The others
+    /// only restrict.
+    pub fn spending(&self) -> impl Iterator<Item = &String> {
+        let Self {
+            architecture,
+            governance,
+            coordination,
+            complexity_high,
+            exempt,
+            experimental: _,
+            optimization: _,
+            integration: _,
+        } = self;
+        [architecture, governance, coordination, complexity_high, exempt].into_iter().flatten()
+    }
+}
+
 impl Default for EscalationLabels {
     fn default() -> Self {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();

@@ -149,6 +149,7 @@ pub enum ReasonCode {
     BranchTaken,
     Budget,
     BaseRed,
+    DependenciesUnavailable,
     Cancelled,
     // Tried and failed.
     GateRefused,
@@ -158,6 +159,8 @@ pub enum ReasonCode {
     ProviderRefused,
     PublishFailed,
     BaseMoved,
+    CopilotFailed,
+    CopilotUnavailable,
     Internal,
 }
 
@@ -185,6 +188,7 @@ impl ReasonCode {
             | Self::BranchTaken
             | Self::Budget
             | Self::BaseRed
+            | Self::DependenciesUnavailable
             | Self::Cancelled
             | Self::GateRefused
             | Self::BuilderFailed
@@ -193,6 +197,8 @@ impl ReasonCode {
             | Self::ProviderRefused
             | Self::PublishFailed
             | Self::BaseMoved
+            | Self::CopilotFailed
+            | Self::CopilotUnavailable
             | Self::Internal => true,
         }
     }

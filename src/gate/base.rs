@@ -12,6 +12,7 @@ use super::logs::{TestReport, tail};
 use super::policy::{CommandKind, Commands, POLICY_FILE, Policy, Source};
 use super::qic::{Against, judge_result};
 use super::run::{CommandResult, Runner, Session};
+use super::setup::At;
 use crate::domain::evidence::{Check, CheckOutcome};
 use crate::domain::ids::{CommitId, RunId};
 use crate::git::Mirror;
@@ -57,13 +58,13 @@ impl Runner {
     ) -> Result<BaseVerdict, GateError> {
         let label = format!("base-{run}-{}", commit.short());
         let none = HashSet::new();
-        let first = self.session(mirror, commit, &label, policy, &none, cancel).await?;
+        let first = self.session(mirror, At::base(commit), &label, policy, &none, cancel).await?;
         let mut verdict = verdict(commit, policy, &first);
         if verdict.green || first.results.is_empty() {
             return Ok(verdict);
         }
         let label = format!("{label}-again");
-        let second = self.session(mirror, commit, &label, policy, &none, cancel).await?;
+        let second = self.session(mirror, At::base(commit), &label, policy, &none, cancel).await?;
         let flaky = flips(&first, &second);
         verdict = self::verdict(commit, policy, &second);
         verdict.flaky = flaky;
@@ -134,6 +135,10 @@ fn is_red(result: &CommandResult, check: &Check) -> bool {
 }
 
 fn red_sentence(result: &CommandResult, check: &Check) -> String {
+    if let Some(line) = &result.unreachable {
+        let command = &result.planned.command;
+        return format!("`{command}` failed: dependencies_unavailable: {line}");
+    }
     let first = check.findings.first().cloned();
     first.unwrap_or_else(|| format!("`{}` failed", result.planned.command))
 }

@@ -6,17 +6,22 @@
 
 pub mod change;
 pub mod detect;
+pub mod diff;
 pub mod drift;
 pub mod finding;
 pub mod logs;
+pub mod look;
 pub mod policy;
 pub mod propose;
 pub mod rules;
 pub mod scan;
+pub mod syntax;
 
 mod base;
+mod checks;
 mod digest;
 mod error;
+mod fetching;
 mod judge;
 mod keep;
 mod material;
@@ -24,6 +29,7 @@ mod memory;
 mod passed;
 mod qic;
 mod run;
+mod setup;
 mod switches;
 mod witness;
 
@@ -35,20 +41,25 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::evidence::{GovernanceSummary, QaSummary};
 use crate::domain::ids::{AttemptId, CommitId, IssueNumber, RunId, TreeId};
 use crate::domain::redact::Redactor;
+use crate::domain::registry::Registry;
 use crate::git::Mirror;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Dependencies, Sandbox};
 use crate::store::{Fence, Store};
 
 pub use crate::domain::glob;
 pub use base::BaseVerdict;
 pub use error::GateError;
 pub use keep::{LOG_CAP, Logs};
+pub use look::Asked;
 pub use passed::{Attempt, GatesPassed};
 pub use policy::{Overrides, POLICY_FILE, Policy};
+pub use rules::Rules;
+pub use rules::overlap::OpenWork;
 pub use run::{CommandResult, Ended};
 
 use memory::ChainMark;
 use run::Runner;
+use setup::{At, Setup};
 
 /// Judges bases and candidates. Cheap to clone.
 #[derive(Clone)]
@@ -57,6 +68,7 @@ pub struct Gate {
     store: Store,
     chain: Arc<ChainMark>,
     overrides: Arc<Overrides>,
+    rules: Rules,
 }
 
 /// A commit that a builder's work became, on the tip it was merged onto.
@@ -76,6 +88,10 @@ pub struct Candidate<'a> {
     /// What would be published beside the change (summary, title, message): looked at for secrets.
     pub texts: Vec<String>,
     pub is_bug: bool,
+    /// The issue's own words: what it asks for may change what a test expects.
+    pub asked: Asked,
+    /// Other open pull requests of ours; `None` where this is no night.
+    pub open: Option<&'a [OpenWork]>,
 }
 
 /// What the gate says.
@@ -119,12 +135,20 @@ impl Gate {
         std::fs::create_dir_all(&dir).map_err(GateError::io("make", &dir))?;
         let dir = dir.canonicalize().map_err(GateError::io("find", &dir))?;
         let logs = Logs::new(data_dir, redactor);
+        let setup = Setup::none(dir.with_file_name("setup"));
         Ok(Self {
-            runner: Runner { sandbox, logs, dir },
+            runner: Runner { sandbox, logs, dir, setup },
             store,
             chain: Arc::default(),
             overrides: Arc::default(),
+            rules: Rules::all(),
         })
+    }
+
+    /// The same gate with some of its rules over the diff switched off.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
     }
 
     /// The operator's policies, which stand above the repositories' own.
@@ -134,9 +158,33 @@ impl Gate {
         self
     }
 
-    /// The policy in force for a base commit.
+    /// With registries that a setup step may reach (`[setup] registries`). Needs a box with mounts
+    /// and a network of its own; elsewhere setup commands stay without network, like all others.
+    #[must_use]
+    pub fn with_registries(mut self, registries: &[Registry]) -> Self {
+        if self.runner.sandbox.opens_doors() {
+            self.runner.setup.allow(registries);
+        }
+        self
+    }
+
+    /// What the setup step of a base commit fetched, for a builder; `None` where there is no such
+    /// step or it failed, which the gate says.
+    pub async fn dependencies(
+        &self,
+        mirror: &Mirror,
+        base: &CommitId,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Dependencies>, GateError> {
+        let policy = self.policy(mirror, base).await?;
+        let prepared = self.runner.prepare(mirror, At::base(base), &policy, cancel).await?;
+        Ok(prepared.and_then(|prepared| prepared.dependencies))
+    }
+
+    /// The policy in force for a base commit, with commands that fetch where they may.
     pub async fn policy(&self, mirror: &Mirror, commit: &CommitId) -> Result<Policy, GateError> {
-        Policy::load(mirror, commit, self.overrides.of(mirror.repo())).await
+        let policy = Policy::load(mirror, commit, self.overrides.of(mirror.repo())).await?;
+        self.runner.fetching(policy, mirror, commit).await
     }
 
     /// Runs the checks on a base commit. The caller keeps the verdict for the night.

@@ -47,7 +47,7 @@ pub fn judge_result(result: &CommandResult, against: Against<'_>) -> Check {
         name: result.planned.kind.as_str().to_owned(),
         outcome,
         command: Some(result.planned.command.clone()),
-        exit_code: result.exit_code(),
+        exit_code: Some(result.exit_code()),
         duration_ms: result.duration_ms,
         log_sha256: Some(result.log_sha256.clone()),
         findings,
@@ -165,6 +165,12 @@ fn tests(result: &CommandResult, bad: &mut Vec<String>, notes: &mut Vec<String>)
             report.failed
         ));
     }
+    if result.reruns > 0 {
+        notes.push(format!(
+            "run {} times: tests that are flaky on the base failed",
+            result.reruns + 1
+        ));
+    }
     notes.push(format!(
         "{} tests: {} passed, {} failed, {} skipped ({})",
         report.collected(),
@@ -261,6 +267,7 @@ mod tests {
             duration_ms: 1,
             log_sha256: "0".repeat(64),
             empty: log.trim().is_empty(),
+            reruns: 0,
             tests: read_tests(log),
             findings: read_findings(log),
             missing: None,

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -12,17 +13,22 @@ use tokio_util::sync::CancellationToken;
 use super::error::GateError;
 use super::keep::{LOG_CAP, Logs};
 use super::logs::{
-    LintFinding, TestReport, missing_tool, plain, read_findings, read_tests, unreachable_dependency,
+    LintFinding, TestReport, missing_tool, plain, read_findings, read_tests, telling_lines,
+    unreachable_dependency,
 };
 use super::policy::{CommandKind, PlannedCommand, Policy};
+use super::setup::{At, Prepared, Setup};
 use super::witness::Witness;
 use crate::domain::ids::CommitId;
 use crate::git::{Mirror, remove_workspace};
-use crate::process::Ending;
-use crate::sandbox::{Place, Sandbox, Shell, prepare_place};
+use crate::process::{Ending, KeepLines};
+use crate::sandbox::{Door, Place, Refusals, Sandbox, Shell, prepare_place};
 
 /// `sh` says this where a command is not there.
 const NOT_FOUND: i32 = 127;
+/// `timeout` answers this where it stopped a command, and a shell adds a signal to that.
+const STOPPED: i32 = 124;
+const SIGNALLED: i32 = 128;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +49,9 @@ pub struct CommandResult {
     pub log_sha256: String,
     /// It printed nothing but white space.
     pub empty: bool,
+    /// How often it was run again because tests that are flaky on the base failed.
+    #[serde(default)]
+    pub reruns: u32,
     /// What a test command's log says; default for other kinds.
     pub tests: TestReport,
     pub findings: BTreeSet<LintFinding>,
@@ -53,12 +62,14 @@ pub struct CommandResult {
 }
 
 impl CommandResult {
-    /// The exit code, where there is one.
+    /// The exit code as a shell gives it: 124 for a command that was stopped, 128 and the signal's
+    /// number for one that was killed.
     #[must_use]
-    pub const fn exit_code(&self) -> Option<i32> {
+    pub const fn exit_code(&self) -> i32 {
         match self.ended {
-            Ended::Exited(code) => Some(code),
-            Ended::Signalled(_) | Ended::TimedOut => None,
+            Ended::Exited(code) => code,
+            Ended::Signalled(signal) => SIGNALLED + signal,
+            Ended::TimedOut => STOPPED,
         }
     }
 
@@ -82,22 +93,33 @@ pub struct Runner {
     pub(super) sandbox: Sandbox,
     pub(super) logs: Logs,
     pub(super) dir: PathBuf,
+    pub(super) setup: Setup,
 }
 
 impl Runner {
-    /// Runs the policy's commands, in order, on a fresh checkout of `commit`; stops after a setup
+    /// Runs the policy's commands, in order, on a fresh checkout of a commit; stops after a setup
     /// or build that failed. `flaky` tests that alone fail are run again, up to 3 times in all.
     pub async fn session(
         &self,
         mirror: &Mirror,
-        commit: &CommitId,
+        at: At<'_>,
         label: &str,
         policy: &Policy,
         flaky: &HashSet<String>,
         cancel: &CancellationToken,
     ) -> Result<Session, GateError> {
-        let bench = self.open(mirror, commit, label).await?;
-        let done = self.watched(&bench, policy, flaky, cancel).await;
+        let prepared = self.prepare(mirror, at, policy, cancel).await?;
+        let mut bench = self.open(mirror, at.commit, &self.dir.join(label)).await?;
+        let done = match prepared {
+            Some(Prepared { results, dependencies: None }) => {
+                Ok(Session { results, ..Session::default() })
+            }
+            Some(Prepared { results, dependencies }) => {
+                bench.place.dependencies = dependencies;
+                self.watched(&bench, policy, flaky, Some(results), cancel).await
+            }
+            None => self.watched(&bench, policy, flaky, None, cancel).await,
+        };
         let removed = remove_workspace(&bench.root).await;
         let session = done?;
         removed?;
@@ -109,6 +131,7 @@ impl Runner {
         bench: &Bench,
         policy: &Policy,
         flaky: &HashSet<String>,
+        setup: Option<Vec<CommandResult>>,
         cancel: &CancellationToken,
     ) -> Result<Session, GateError> {
         let workspace = bench.place.workspace.clone();
@@ -117,7 +140,7 @@ impl Runner {
             move || Witness::new(&workspace)
         })
         .await?;
-        let results = self.run_all(bench, policy, flaky, cancel).await?;
+        let results = self.run_all(bench, policy, flaky, setup, cancel).await?;
         let altered = blocking(&workspace, move || witness.altered()).await?;
         Ok(Session { results, altered })
     }
@@ -127,12 +150,18 @@ impl Runner {
         bench: &Bench,
         policy: &Policy,
         flaky: &HashSet<String>,
+        setup: Option<Vec<CommandResult>>,
         cancel: &CancellationToken,
     ) -> Result<Vec<CommandResult>, GateError> {
-        let mut results = Vec::new();
+        let done = setup.is_some();
+        let mut results = setup.unwrap_or_default();
         for kind in CommandKind::ALL {
+            if done && kind == CommandKind::Setup {
+                continue;
+            }
             for planned in policy.to_run(kind) {
-                let mut result = self.run(bench, planned, policy, cancel).await?;
+                let mut result =
+                    self.run(bench, planned, policy.timeout_of(planned.kind), None, cancel).await?;
                 for _ in 0..2 {
                     let failing = &result.tests.failing;
                     let all_flaky =
@@ -140,7 +169,10 @@ impl Runner {
                     if result.succeeded() || !all_flaky {
                         break;
                     }
-                    result = self.run(bench, planned, policy, cancel).await?;
+                    let reruns = result.reruns + 1;
+                    let timeout = policy.timeout_of(planned.kind);
+                    result = self.run(bench, planned, timeout, None, cancel).await?;
+                    result.reruns = reruns;
                 }
                 let failed = !result.succeeded() && result.missing.is_none();
                 results.push(result);
@@ -152,13 +184,13 @@ impl Runner {
         Ok(results)
     }
 
-    async fn open(
+    pub(super) async fn open(
         &self,
         mirror: &Mirror,
         commit: &CommitId,
-        label: &str,
+        root: &Path,
     ) -> Result<Bench, GateError> {
-        let root = self.dir.join(label);
+        let root = root.to_owned();
         // What a killed process left is no fresh checkout.
         remove_workspace(&root).await?;
         let (checkout, private) = (root.join("checkout"), root.join("private"));
@@ -170,15 +202,22 @@ impl Runner {
         Ok(Bench { root, place })
     }
 
-    async fn run(
+    pub(super) async fn run(
         &self,
         bench: &Bench,
         planned: &PlannedCommand,
-        policy: &Policy,
+        timeout: Duration,
+        door: Option<Door>,
         cancel: &CancellationToken,
     ) -> Result<CommandResult, GateError> {
-        let mut shell = Shell::new(planned.command.clone(), policy.timeout_of(planned.kind));
+        let mut shell = Shell::new(planned.command.clone(), timeout);
         shell.output_cap = LOG_CAP;
+        let refusals = match &door {
+            Some(Door::Registries { refused, .. }) => refused.clone(),
+            Some(Door::Address { .. }) | None => Refusals::default(),
+        };
+        shell.door = door;
+        shell.keep_lines = Some(KeepLines { matching: telling_lines(), cap: LOG_CAP });
         let finished = self.sandbox.run(&bench.place, &shell, cancel).await?;
         let ended = match finished.ending {
             Ending::Exited(code) => Ended::Exited(code),
@@ -187,9 +226,18 @@ impl Runner {
             Ending::Cancelled => return Err(GateError::Cancelled),
         };
         // Findings and names are quoted elsewhere: nothing secret gets that far.
-        let raw = self.logs.redactor().redact(&finished.stdout.text());
+        let mut raw = self.logs.redactor().redact(&finished.stdout.text());
+        let refusals = refusals.sentences();
+        for said in refusals.iter().chain(&finished.overrun) {
+            raw.push_str(&format!("\n[foreman] {said}"));
+        }
         let inside = self.sandbox.workspace_inside(&bench.place);
-        let text = plain(&raw).replace(&format!("{}/", inside.display()), "");
+        // What the readers see has every telling line, however long the log is.
+        let whole = finished.stdout.left_out() == 0;
+        let sifted = if whole { Some(raw.clone()) } else { finished.stdout.sifted() };
+        let overflowed = sifted.is_none();
+        let seen = sifted.map_or_else(|| raw.clone(), |text| self.logs.redactor().redact(&text));
+        let text = plain(&seen).replace(&format!("{}/", inside.display()), "");
         let failed = ended != Ended::Exited(0);
         let not_found = matches!(ended, Ended::Exited(NOT_FOUND));
         let missing = failed
@@ -201,7 +249,9 @@ impl Runner {
             duration_ms: u64::try_from(finished.duration.as_millis()).unwrap_or(u64::MAX),
             log_sha256: self.logs.keep(&raw).await?,
             empty: raw.trim().is_empty(),
+            reruns: 0,
             tests: match planned.kind {
+                CommandKind::Test if overflowed => TestReport::too_long(read_tests(&text)),
                 CommandKind::Test => read_tests(&text),
                 CommandKind::Setup
                 | CommandKind::Build
@@ -214,16 +264,21 @@ impl Runner {
                 CommandKind::Setup | CommandKind::Schema | CommandKind::Deploy => BTreeSet::new(),
             },
             missing,
-            unreachable: failed.then(|| unreachable_dependency(&text).map(str::to_owned)).flatten(),
+            unreachable: failed
+                .then(|| {
+                    let said = || unreachable_dependency(&text).map(str::to_owned);
+                    refusals.into_iter().next().or_else(said)
+                })
+                .flatten(),
             planned: planned.clone(),
         })
     }
 }
 
 /// A checkout with its private folders.
-struct Bench {
-    root: PathBuf,
-    place: Place,
+pub(super) struct Bench {
+    pub(super) root: PathBuf,
+    pub(super) place: Place,
 }
 
 /// Looks at a checkout without holding up others.

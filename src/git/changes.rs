@@ -210,6 +210,12 @@ impl Mirror {
         Ok(self.entries(treeish).await?.into_iter().map(|entry| entry.path).collect())
     }
 
+    /// The ids of a tree's files by path: the same id is the same content.
+    pub async fn ids(&self, treeish: &str) -> Result<BTreeMap<String, String>, GitError> {
+        let entries = self.entries(treeish).await?;
+        Ok(entries.into_iter().map(|entry| (entry.path, entry.id)).collect())
+    }
+
     pub(super) async fn entries(&self, treeish: &str) -> Result<Vec<TreeEntry>, GitError> {
         let listed = self
             .local("ls-tree")

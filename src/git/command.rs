@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{GitError, Trouble, trouble};
 use crate::domain::redact::Redactor;
-use crate::process::{Captured, Children, Ending, Spec};
+use crate::process::{Captured, Children, Ending, Handed, Spec};
 
 /// Local work: generous, a checkout of a large repository takes a minute on a slow disk.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -22,8 +22,10 @@ const NETWORK_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 const OUTPUT_CAP: usize = 4 << 20;
 /// Bytes of a listing or a file that are read at most.
 pub(super) const READ_CAP: usize = 64 << 20;
-/// The name under which the token reaches git's credential helper.
-const TOKEN_VARIABLE: &str = "FOREMAN_GIT_TOKEN";
+/// Tells git's credential helper the number of the pipe that the token is in.
+const TOKEN_PIPE: &str = "FOREMAN_TOKEN_PIPE";
+/// How often one git command may ask for it.
+const TOKEN_LINES: usize = 8;
 
 /// Settings of every command, each with the reason why it is not left to git.
 const SETTINGS: &[&str] = &[
@@ -244,21 +246,22 @@ impl Command {
             spec = spec.env("GIT_WORK_TREE", dir);
         }
         if let Some((_, Some(login))) = &self.remote {
-            // The token travels in the environment of this one git: unlike argv, a URL or a
-            // configuration it is readable by our own user alone and reaches no log, and unlike a
-            // file it is gone with the process even after `kill -9`. Git's children inherit it, but
-            // they are git's own transport: hooks and filters are off. Builders and checks cannot
-            // read it: their box has its own /proc (bubblewrap) or may not look at processes
-            // outside (Landlock). The helper is bound to one origin and `printf` is a builtin of
-            // the shell, so that no argv shows the value.
+            // The token travels in a pipe that this one git inherits: it stands in no argument,
+            // environment, file, URL or configuration, reaches no log, and is gone with the
+            // process even after `kill -9`. Git's own transport hands the pipe on to the helper,
+            // which is bound to one origin; hooks and filters are off. `read` and `printf` are
+            // builtins of the shell, so that no argv shows the value. Each time it is asked it
+            // takes one line, for git may make more than one connection.
             let helper = format!(
-                "credential.{}.helper=!f() {{ test \"$1\" = get && printf \
-                 'username=x-access-token\\npassword=%s\\n' \"${TOKEN_VARIABLE}\"; }}; f",
+                "credential.{}.helper=!f() {{ test \"$1\" = get && \
+                 IFS= read -r token </proc/self/fd/${TOKEN_PIPE} && printf \
+                 'username=x-access-token\\npassword=%s\\n' \"$token\"; }}; f",
                 login.origin
             );
-            spec = spec
-                .args(["-c".to_owned(), helper])
-                .env(TOKEN_VARIABLE, login.token.expose_secret());
+            let line = format!("{}\n", login.token.expose_secret());
+            let bytes = line.repeat(TOKEN_LINES).into_bytes();
+            spec.handed = Some(Handed { variable: TOKEN_PIPE, bytes });
+            spec = spec.args(["-c".to_owned(), helper]);
         }
         spec = spec.args([self.verb]).args(self.args);
         spec.env.extend(self.env);

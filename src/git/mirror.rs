@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
-use url::{Host, Url};
 
 use super::command::{Command, Login};
 use super::error::GitError;
-use super::{Git, MirrorLock, checkout, paths};
+use super::{Git, MirrorLock, checkout, paths, remote};
 use crate::domain::ids::{CommitId, RepoName};
 
 /// How often something is read from the remote before its failure counts.
@@ -60,10 +59,16 @@ impl Mirror {
         token: Option<SecretString>,
         cancel: CancellationToken,
     ) -> Result<Self, GitError> {
-        let (url, origin) = check_url(clone_url, token.is_some())?;
+        let (url, origin) = remote::check_url(clone_url, git.plain_host.as_deref())?;
         let path = git.mirrors.join(format!("{}.git", repo.key()));
         let (git, lock, repo) = (git.clone(), git.lock_of(repo), repo.clone());
         Ok(Self { git, cancel, repo, path, url, origin, token, lock })
+    }
+
+    /// The same remote for who has no mirror: commands run beside all mirrors, in no repository.
+    pub(super) fn nowhere(mut self) -> Self {
+        self.path.clone_from(&self.git.mirrors);
+        self
     }
 
     /// The bare repository's directory.
@@ -73,10 +78,10 @@ impl Mirror {
     }
 
     /// The same mirror with a fresh token: those of a GitHub App live for an hour.
-    pub fn with_token(mut self, token: Option<SecretString>) -> Result<Self, GitError> {
-        check_url(&self.url, token.is_some())?;
+    #[must_use]
+    pub fn with_token(mut self, token: Option<SecretString>) -> Self {
         self.token = token;
-        Ok(self)
+        self
     }
 
     /// The same mirror, with its commands ended by another signal.
@@ -310,33 +315,6 @@ where
     ask().await
 }
 
-/// The URL as git gets it, and the origin that gets the token.
-fn check_url(text: &str, with_token: bool) -> Result<(String, Option<String>), GitError> {
-    let refuse = |why: String| GitError::Url { why };
-    let url = Url::parse(text).map_err(|error| refuse(error.to_string()))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        // Not shown: it holds a secret.
-        return Err(refuse("it holds a credential, which would show in argv and logs".to_owned()));
-    }
-    match url.scheme() {
-        "file" => Ok((text.to_owned(), None)),
-        "https" => Ok((text.to_owned(), Some(url.origin().ascii_serialization()))),
-        "http" => {
-            let here = match url.host() {
-                Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-                Some(Host::Ipv4(ip)) => ip.is_loopback(),
-                Some(Host::Ipv6(ip)) => ip.is_loopback(),
-                None => false,
-            };
-            if with_token && !here {
-                return Err(refuse(format!("{url} would carry the token unencrypted; use https")));
-            }
-            Ok((text.to_owned(), Some(url.origin().ascii_serialization())))
-        }
-        other => Err(refuse(format!("`{other}` is not one of https, http and file"))),
-    }
-}
-
 /// Removes what a killed git leaves behind: locks, half-written packs and objects, our scratch.
 ///
 /// Sound because the data folder belongs to one process, whose gits die with it, and this runs
@@ -371,28 +349,4 @@ fn clear_leftovers(mirror: &Path) -> Result<usize, GitError> {
         }
     }
     Ok(loose)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_that_would_show_a_token_are_refused() {
-        for (url, with_token, fine) in [
-            ("https://github.com/o/r.git", true, true),
-            ("https://x-access-token:abc@github.com/o/r.git", false, false),
-            ("http://127.0.0.1:4000/o/r.git", true, true),
-            ("http://example.org/o/r.git", true, false),
-            ("http://example.org/o/r.git", false, true),
-            ("file:///srv/r.git", true, true),
-            ("ext::sh -c id", false, false),
-            ("ssh://git@github.com/o/r.git", false, false),
-            ("--upload-pack=id", false, false),
-        ] {
-            assert_eq!(check_url(url, with_token).is_ok(), fine, "{url}");
-        }
-        let (_, origin) = check_url("http://127.0.0.1:4000/o/r.git", true).expect("fine");
-        assert_eq!(origin.as_deref(), Some("http://127.0.0.1:4000"));
-    }
 }

@@ -13,6 +13,7 @@ mod local;
 mod mirror;
 mod paths;
 mod push;
+mod remote;
 mod untouched;
 
 use std::collections::HashMap;
@@ -21,8 +22,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
-use crate::domain::ids::RepoName;
+use crate::domain::ids::{CommitId, RepoName};
 use crate::process::{Children, Spec};
 
 pub use capture::Captured;
@@ -42,6 +44,8 @@ const NEEDED: &str = "2.38";
 pub struct Git {
     children: Children,
     mirrors: PathBuf,
+    /// The host of an API that is plain http: its clones get the token as well.
+    plain_host: Option<String>,
     /// Held by whoever makes, repairs or fetches into a mirror. `true` once this process has
     /// looked at the mirror and cleared what a killed one left.
     locks: Arc<Mutex<HashMap<String, MirrorLock>>>,
@@ -56,7 +60,16 @@ impl Git {
         std::fs::create_dir_all(&mirrors).map_err(GitError::io("make", &mirrors))?;
         // Git is started elsewhere, so a relative path would mean another place there.
         let mirrors = mirrors.canonicalize().map_err(GitError::io("find", &mirrors))?;
-        Ok(Self { children, mirrors, locks: Arc::default() })
+        Ok(Self { children, mirrors, plain_host: None, locks: Arc::default() })
+    }
+
+    /// The same, for a GitHub whose API is asked over plain http.
+    #[must_use]
+    pub fn with_api(mut self, api_url: &Url) -> Self {
+        if api_url.scheme() == "http" {
+            self.plain_host = api_url.host_str().map(str::to_owned);
+        }
+        self
     }
 
     /// The version of the git that is found, when it is new enough.
@@ -95,6 +108,18 @@ impl Git {
         let mirror = Mirror::new(self, repo, clone_url, token, cancel)?;
         mirror.open().await?;
         Ok(mirror)
+    }
+
+    /// A branch's tip on the remote, now, without a mirror: nothing is written anywhere.
+    pub async fn remote_tip(
+        &self,
+        repo: &RepoName,
+        clone_url: &str,
+        token: Option<SecretString>,
+        branch: &str,
+        cancel: CancellationToken,
+    ) -> Result<Option<CommitId>, GitError> {
+        Mirror::new(self, repo, clone_url, token, cancel)?.nowhere().remote_tip(branch).await
     }
 
     fn lock_of(&self, repo: &RepoName) -> MirrorLock {

@@ -8,7 +8,8 @@ use http::Method;
 use serde::Deserialize;
 
 use super::answer::read;
-use super::client::{Ask, GitHub, Proof};
+use super::ask::{Ask, Proof};
+use super::client::GitHub;
 use super::error::GitHubError;
 use crate::domain::ids::RepoName;
 

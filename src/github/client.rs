@@ -18,12 +18,16 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::answer::{Answer, causes, next_query, read, refusal, said};
+pub(super) use super::ask::Ask;
+use super::ask::Proof;
 use super::credential::{Credential, Identity};
 use super::error::GitHubError;
 use super::limits::wait_asked;
+use super::pause::{Manner, NotBefore, Patience};
 use crate::domain::ids::RepoName;
 
 /// A read is tried this often in all where GitHub fails (5xx) or does not answer.
@@ -38,31 +42,11 @@ const MOST_PAGES: usize = 2_000;
 /// Bytes of one answer: 100 issues with bodies of 64 KiB fit.
 const LARGEST_ANSWER: usize = 32 << 20;
 
-/// How patient a client is.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// Most that one call waits for rate limits in all; beyond it, the call fails with the time.
-    pub rate_limit_cap: Duration,
-    /// First pause before a read is repeated; doubled and jittered after that.
-    pub retry_pause: Duration,
-    /// Bound of one request, its answer included.
-    pub timeout: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            rate_limit_cap: Duration::from_secs(60),
-            retry_pause: Duration::from_millis(250),
-            timeout: Duration::from_secs(60),
-        }
-    }
-}
-
-/// The handle to GitHub. Cheap to clone; one per process.
+/// The handle to GitHub. Cheap to clone; one client per process.
 #[derive(Clone)]
 pub struct GitHub {
     inner: Arc<Inner>,
+    manner: Manner,
 }
 
 struct Inner {
@@ -70,51 +54,13 @@ struct Inner {
     identity: Option<Identity>,
     patience: Patience,
     login: OnceCell<Option<String>>,
+    /// Shared by all handles: a limit is the credential's, not one caller's.
+    not_before: NotBefore,
 }
 
-/// One request, before it is authorized.
-pub(super) struct Ask<'a> {
-    pub method: Method,
-    pub path: String,
-    pub body: Option<Value>,
-    /// What it is for, in words: `reading the open issues of octo/app`.
-    pub doing: String,
-    pub proof: Proof<'a>,
-}
-
-/// How a request is authorized.
-#[derive(Clone, Copy)]
-pub(super) enum Proof<'a> {
-    /// The token, or the token of this repository's installation.
-    Repository(&'a RepoName),
-    /// The App itself, or the token.
-    Own,
-}
-
-impl<'a> Ask<'a> {
-    pub(super) fn get(repo: &'a RepoName, rest: &str, doing: impl Into<String>) -> Self {
-        Self {
-            method: Method::GET,
-            path: repo_path(repo, rest),
-            body: None,
-            doing: doing.into(),
-            proof: Proof::Repository(repo),
-        }
-    }
-
-    pub(super) fn change(
-        method: Method,
-        repo: &'a RepoName,
-        rest: &str,
-        body: Value,
-        doing: impl Into<String>,
-    ) -> Self {
-        Self { method, body: Some(body), ..Self::get(repo, rest, doing) }
-    }
-}
-
-fn repo_path(repo: &RepoName, rest: &str) -> String {
-    format!("/repos/{}/{}{rest}", repo.owner(), repo.name())
+fn rate_limited(ask: &Ask<'_>, wait: Duration) -> GitHubError {
+    let until = chrono::Duration::from_std(wait).ok().map(|wait| Utc::now() + wait);
+    GitHubError::RateLimited { doing: ask.doing.clone(), until }
 }
 
 impl std::fmt::Debug for GitHub {
@@ -137,8 +83,18 @@ impl GitHub {
     ) -> Result<Self, GitHubError> {
         let octocrab = super::transport::octocrab(api_url)?;
         let identity = credential.map(Identity::new).transpose()?;
-        let inner = Inner { octocrab, identity, patience, login: OnceCell::new() };
-        Ok(Self { inner: Arc::new(inner) })
+        let (login, not_before) = (OnceCell::new(), NotBefore::default());
+        let inner = Inner { octocrab, identity, patience, login, not_before };
+        let manner = Manner { cap: patience.rate_limit_cap, stop: CancellationToken::new() };
+        Ok(Self { inner: Arc::new(inner), manner })
+    }
+
+    /// The same client for a night: it waits rate limits out, however long an hour is, until `stop`
+    /// ends waiting and whatever is under way.
+    #[must_use]
+    pub fn for_a_night(&self, stop: CancellationToken) -> Self {
+        let manner = Manner { cap: self.inner.patience.night_cap, stop };
+        Self { inner: Arc::clone(&self.inner), manner }
     }
 
     #[must_use]
@@ -230,10 +186,10 @@ impl GitHub {
     }
 
     async fn ask(&self, ask: &Ask<'_>, path: &str) -> Result<Answer, GitHubError> {
-        let patience = self.inner.patience;
         let (mut tries, mut waits, mut waited) = (0_u32, 0_u32, Duration::ZERO);
         let mut may_renew = true;
         loop {
+            self.wait_for_leave(ask, &mut waited).await?;
             let token = Box::pin(self.authorization(ask.proof)).await?;
             tries += 1;
             let failure = match self.once(ask, path, token.as_ref()).await {
@@ -243,22 +199,11 @@ impl GitHub {
                     let message = said(&answer.body);
                     let now = Utc::now();
                     if let Some(wait) = wait_asked(answer.status, &answer.headers, &message, now) {
+                        self.inner.not_before.push_back(wait);
                         waits += 1;
-                        waited += wait;
-                        if waits > MOST_WAITS || waited > patience.rate_limit_cap {
-                            let until =
-                                chrono::Duration::from_std(wait).ok().map(|wait| now + wait);
-                            return Err(GitHubError::RateLimited {
-                                doing: ask.doing.clone(),
-                                until,
-                            });
+                        if waits > MOST_WAITS {
+                            return Err(rate_limited(ask, wait));
                         }
-                        tracing::info!(
-                            seconds = wait.as_secs(),
-                            "GitHub asks to wait, {}",
-                            ask.doing
-                        );
-                        tokio::time::sleep(wait).await;
                         tries -= 1;
                         continue;
                     }
@@ -281,8 +226,43 @@ impl GitHub {
             if ask.method != Method::GET || !passing || tries >= READ_TRIES {
                 return Err(failure);
             }
-            let pause = patience.retry_pause * 2_u32.pow(tries - 1);
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
+            let pause = self.inner.patience.retry_pause * 2_u32.pow(tries - 1);
+            self.sleep(ask, pause.mul_f64(rand::random_range(0.5..1.5))).await?;
+        }
+    }
+
+    /// Waits until GitHub wants to hear of us again; beyond the cap it fails with the time instead.
+    async fn wait_for_leave(
+        &self,
+        ask: &Ask<'_>,
+        waited: &mut Duration,
+    ) -> Result<(), GitHubError> {
+        while let Some(wait) = self.inner.not_before.left() {
+            *waited += wait;
+            if *waited > self.manner.cap {
+                return Err(rate_limited(ask, wait));
+            }
+            tracing::info!(seconds = wait.as_secs(), "GitHub asks to wait, {}", ask.doing);
+            self.sleep(ask, wait).await?;
+        }
+        Ok(())
+    }
+
+    async fn sleep(&self, ask: &Ask<'_>, time: Duration) -> Result<(), GitHubError> {
+        tokio::select! {
+            () = tokio::time::sleep(time) => Ok(()),
+            () = self.manner.stop.cancelled() => {
+                Err(GitHubError::Stopped { doing: ask.doing.clone() })
+            }
+        }
+    }
+
+    /// Comes back when a request may not go on: at once for a read, after a grace for a change,
+    /// whose answer is worth more.
+    async fn stopped(&self, ask: &Ask<'_>) {
+        self.manner.stop.cancelled().await;
+        if ask.method != Method::GET {
+            tokio::time::sleep(self.inner.patience.stop_grace).await;
         }
     }
 
@@ -293,6 +273,9 @@ impl GitHub {
         token: Option<&SecretString>,
     ) -> Result<Answer, GitHubError> {
         let doing = || ask.doing.clone();
+        if self.manner.stop.is_cancelled() {
+            return Err(GitHubError::Stopped { doing: doing() });
+        }
         let mut request = http::Request::builder().method(ask.method.clone()).uri(path);
         if let Some(token) = token {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
@@ -325,10 +308,14 @@ impl GitHub {
             Ok(Answer { status: parts.status, headers: parts.headers, body })
         };
         let timeout = self.inner.patience.timeout;
-        tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
-            let reason = format!("nothing came within {} s", timeout.as_secs());
-            Err(GitHubError::Transport { doing: doing(), reason })
-        })
+        tokio::select! {
+            biased;
+            answer = tokio::time::timeout(timeout, exchange) => answer.unwrap_or_else(|_| {
+                let reason = format!("nothing came within {} s", timeout.as_secs());
+                Err(GitHubError::Transport { doing: doing(), reason })
+            }),
+            () = self.stopped(ask) => Err(GitHubError::Stopped { doing: doing() }),
+        }
     }
 
     async fn authorization(&self, proof: Proof<'_>) -> Result<Option<SecretString>, GitHubError> {

@@ -2,14 +2,16 @@
 //!
 //! Never decides whether a comment is ours: it says who wrote it, and others judge.
 
+use chrono::{DateTime, Utc};
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{Ask, GitHub};
 use super::error::GitHubError;
-use super::wire::User;
+use super::wire::{User, known_association};
 use crate::domain::ids::{IssueNumber, RepoName};
+use crate::domain::issue::Association;
 
 /// A comment. Its text is untrusted data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,12 @@ pub struct Comment {
     pub author: Option<String>,
     pub body: String,
     pub html_url: String,
+    /// The author is an app.
+    pub by_bot: bool,
+    /// How GitHub describes the author's relation to the repository; `None`: in no way we know.
+    pub association: Option<Association>,
+    /// `None` where GitHub does not say.
+    pub created_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -27,12 +35,18 @@ struct Wire {
     user: Option<User>,
     body: Option<String>,
     html_url: Option<String>,
+    #[serde(default, deserialize_with = "known_association")]
+    author_association: Option<Association>,
+    created_at: Option<DateTime<Utc>>,
 }
 
 impl From<Wire> for Comment {
     fn from(wire: Wire) -> Self {
         Self {
             id: wire.id,
+            by_bot: wire.user.as_ref().is_some_and(User::is_bot),
+            association: wire.author_association,
+            created_at: wire.created_at,
             author: wire.user.and_then(|user| user.login),
             body: wire.body.unwrap_or_default(),
             html_url: wire.html_url.unwrap_or_default(),

@@ -37,6 +37,9 @@ pub enum GitHubError {
     /// No answer. Of a request that changes something it is not known whether it was carried out.
     #[error("no answer from GitHub while {doing}: {reason}; check GITHUB_API_URL and the network")]
     Transport { doing: String, reason: String },
+    /// Foreman was told to stop. Of a change it is not known whether it was carried out.
+    #[error("stopped while {doing}")]
+    Stopped { doing: String },
     #[error(
         "GitHub's answer to {doing} cannot be read: {reason}; check that GITHUB_API_URL names a GitHub API"
     )]
@@ -57,6 +60,7 @@ impl GitHubError {
             Self::RateLimited { .. } => "github_rate_limited",
             Self::Server { .. } => "github_server_error",
             Self::Transport { .. } => "github_unreachable",
+            Self::Stopped { .. } => "github_stopped",
             Self::Unreadable { .. } => "github_unreadable",
         }
     }
@@ -66,7 +70,10 @@ impl GitHubError {
     #[must_use]
     pub const fn may_have_happened(&self) -> bool {
         match self {
-            Self::Server { .. } | Self::Transport { .. } | Self::Unreadable { .. } => true,
+            Self::Server { .. }
+            | Self::Transport { .. }
+            | Self::Stopped { .. }
+            | Self::Unreadable { .. } => true,
             Self::NoCredential
             | Self::Setup { .. }
             | Self::Unauthorized { .. }
@@ -81,7 +88,10 @@ impl GitHubError {
     #[must_use]
     pub const fn is_passing(&self) -> bool {
         match self {
-            Self::RateLimited { .. } | Self::Server { .. } | Self::Transport { .. } => true,
+            Self::RateLimited { .. }
+            | Self::Server { .. }
+            | Self::Transport { .. }
+            | Self::Stopped { .. } => true,
             Self::NoCredential
             | Self::Setup { .. }
             | Self::Unauthorized { .. }

@@ -14,6 +14,7 @@ use super::issues::{GHOST, RawIssue};
 use super::people::Permission;
 use crate::domain::ids::{IssueNumber, RepoName};
 use crate::domain::issue::{Issue, IssueRef, Trust};
+use crate::domain::vetting::Approval;
 
 /// Issues whose edges are asked for at a time: enough to be quick, few enough for GitHub's
 /// secondary limits.
@@ -61,8 +62,10 @@ pub async fn read_open_issues(
     let mut judge = Judge { people: People::new(github, repo), policy: trust };
     let mut issues = Vec::with_capacity(with_edges.len());
     for (issue, blockers, children) in with_edges {
-        let verdict = judge.verdict(&issue).await?;
-        issues.push(issue.judged(verdict, blockers, children));
+        let (verdict, approval) = judge.verdict(&issue).await?;
+        let mut issue = issue.judged(verdict, blockers, children);
+        issue.vetting.approval = approval;
+        issues.push(issue);
     }
     Ok(issues)
 }
@@ -111,7 +114,9 @@ pub struct People<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LabelWord {
     /// Set by this user, who has write access.
-    Counts { by: String, at: Option<DateTime<Utc>> },
+    Counts { by: String, at: Option<DateTime<Utc>>, renamed_since: bool },
+    /// GitHub keeps no record of anybody setting it.
+    Unrecorded(String),
     /// Why it does not, as the end of a sentence.
     Void(String),
 }
@@ -122,16 +127,20 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    async fn verdict(&mut self, issue: &RawIssue) -> Result<Trust, GitHubError> {
+    /// Whom to trust, with the approval where one was needed.
+    async fn verdict(
+        &mut self,
+        issue: &RawIssue,
+    ) -> Result<(Trust, Option<Approval>), GitHubError> {
         match self.policy.authors {
-            Authors::All => return Ok(Trust::Everyone),
+            Authors::All => return Ok((Trust::Everyone, None)),
             Authors::Collaborators => {}
         }
         let association = issue.association.as_str();
         let author = match &issue.author {
             None => Err(format!("author `{GHOST}` is an account that is gone")),
             Some(_) if issue.association.is_trusted() => {
-                return Ok(Trust::Author(association.to_owned()));
+                return Ok((Trust::Author(association.to_owned()), None));
             }
             Some(login) => match self.people.look(login).await? {
                 Seen::Has(permission) if permission.can_write() => Ok(permission),
@@ -144,22 +153,29 @@ impl Judge<'_> {
             },
         };
         let seen = match author {
-            Ok(permission) => return Ok(Trust::Author(permission.as_str().to_owned())),
+            Ok(permission) => return Ok((Trust::Author(permission.as_str().to_owned()), None)),
             Err(seen) => seen,
         };
         self.approval(issue, &seen).await
     }
 
-    async fn approval(&mut self, issue: &RawIssue, seen: &str) -> Result<Trust, GitHubError> {
+    async fn approval(
+        &mut self,
+        issue: &RawIssue,
+        seen: &str,
+    ) -> Result<(Trust, Option<Approval>), GitHubError> {
         let label = &self.policy.approval_label;
         if !issue.labels.iter().any(|name| name.eq_ignore_ascii_case(label)) {
-            return Ok(Trust::Untrusted(format!(
-                "{seen}; a maintainer can add the label `{label}`"
-            )));
+            let why = format!("{seen}; a maintainer can add the label `{label}`");
+            return Ok((Trust::Untrusted(why), None));
         }
         Ok(match self.people.label(issue.number, label).await? {
-            LabelWord::Counts { by, .. } => Trust::Approved(by),
-            LabelWord::Void(why) => Trust::Untrusted(format!("{seen}; {why}")),
+            LabelWord::Counts { by, at, renamed_since } => {
+                (Trust::Approved(by.clone()), Some(Approval { by, at, renamed_since }))
+            }
+            LabelWord::Void(why) | LabelWord::Unrecorded(why) => {
+                (Trust::Untrusted(format!("{seen}; {why}")), None)
+            }
         })
     }
 }
@@ -178,7 +194,8 @@ impl<'a> People<'a> {
     ) -> Result<LabelWord, GitHubError> {
         let void = |why: String| Ok(LabelWord::Void(why));
         let Some(event) = self.github.label_set_by(self.repo, number, label).await? else {
-            return void(format!("GitHub does not say who added the label `{label}`"));
+            let why = format!("GitHub does not say who added the label `{label}`");
+            return Ok(LabelWord::Unrecorded(why));
         };
         let Some(actor) = event.actor else {
             return void(format!("who added the label `{label}` is gone; add it again"));
@@ -190,15 +207,25 @@ impl<'a> People<'a> {
             ));
         }
         if self.look(&actor).await?.can_write() {
-            return Ok(LabelWord::Counts { by: actor, at: event.at });
+            let renamed_since = event.renamed_since;
+            return Ok(LabelWord::Counts { by: actor, at: event.at, renamed_since });
         }
         void(format!("the label `{label}` was added by `{actor}`, who has no write access"))
+    }
+
+    /// Whether a user may write to the repository; nobody may where our token cannot ask.
+    pub async fn may_write(&mut self, login: &str) -> Result<bool, GitHubError> {
+        Ok(self.look(login).await?.can_write())
     }
 
     async fn look(&mut self, login: &str) -> Result<Seen, GitHubError> {
         let key = login.to_ascii_lowercase();
         if let Some(seen) = self.known.get(&key) {
             return Ok(*seen);
+        }
+        // Whose repository it is may do everything with it.
+        if key == self.repo.owner().to_ascii_lowercase() {
+            return Ok(Seen::Has(Permission::Admin));
         }
         let seen = match self.github.permission(self.repo, login).await {
             Ok(permission) => Seen::Has(permission),

@@ -10,6 +10,7 @@ use super::error::GitHubError;
 use super::wire;
 use crate::domain::ids::{IssueNumber, RepoName};
 use crate::domain::issue::{Association, BlockerState, Issue, IssueRef, Repository, Trust};
+use crate::domain::vetting::Vetting;
 
 /// Stands where an author's account is gone, as on GitHub's own pages.
 pub const GHOST: &str = "ghost";
@@ -32,6 +33,8 @@ pub struct RawIssue {
     pub blockers: Option<u64>,
     /// How many sub-issues the listing counts; `None`: it does not say, so ask.
     pub children: Option<u64>,
+    /// How many comments it has; `None`: the listing does not say.
+    pub comments: Option<u64>,
 }
 
 impl RawIssue {
@@ -57,6 +60,7 @@ impl RawIssue {
             blocked_by,
             sub_issues,
             trust,
+            vetting: Vetting { comment_count: self.comments, ..Vetting::default() },
         }
     }
 }
@@ -81,6 +85,7 @@ impl From<wire::Issue> for RawIssue {
                 .issue_dependencies_summary
                 .and_then(|summary| summary.total_blocked_by.max(summary.blocked_by)),
             children: issue.sub_issues_summary.and_then(|summary| summary.total),
+            comments: issue.comments,
         }
     }
 }

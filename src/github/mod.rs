@@ -6,26 +6,34 @@
 
 mod access;
 mod answer;
+mod ask;
 mod client;
 mod comments;
+mod copilot;
 mod creating;
 mod credential;
+mod edited;
 mod error;
+mod files;
 pub mod intake;
 mod issues;
 mod labels;
 mod limits;
+mod pause;
 mod people;
 mod pulls;
 mod transport;
 mod wire;
 
 pub use access::{Grant, Held};
-pub use client::{GitHub, Patience};
+pub use client::GitHub;
 pub use comments::Comment;
+pub use copilot::{AgentEvent, AgentEventKind, CopilotPull};
 pub use creating::{ListedIssue, NewIssue};
 pub use credential::Credential;
 pub use error::GitHubError;
+pub use files::{BranchFile, BranchPath};
 pub use issues::RawIssue;
+pub use pause::Patience;
 pub use people::{LabelEvent, Permission};
 pub use pulls::{NewPull, Pull};

@@ -57,6 +57,8 @@ pub struct LabelEvent {
     pub actor: Option<String>,
     pub actor_is_bot: bool,
     pub at: Option<DateTime<Utc>>,
+    /// The issue was renamed after it.
+    pub renamed_since: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -129,10 +131,17 @@ fn last_labelled(events: Vec<Event>, label: &str) -> Option<LabelEvent> {
         event.event.as_deref() == Some("labeled")
             && name.is_some_and(|name| name.eq_ignore_ascii_case(label))
     };
+    let renamed = events
+        .iter()
+        .filter(|event| event.event.as_deref() == Some("renamed"))
+        .filter_map(|event| event.created_at)
+        .max();
     let last = events.into_iter().filter(is_it).max_by_key(|event| event.created_at)?;
+    let renamed_since =
+        last.created_at.is_some_and(|set| renamed.is_some_and(|renamed| renamed > set));
     let actor_is_bot = last.actor.as_ref().is_some_and(User::is_bot);
     let actor = last.actor.and_then(|actor| actor.login);
-    Some(LabelEvent { actor, actor_is_bot, at: last.created_at })
+    Some(LabelEvent { actor, actor_is_bot, at: last.created_at, renamed_since })
 }
 
 /// A login or a label in a path: `dependabot[bot]`, or whatever a server calls a user.

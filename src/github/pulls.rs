@@ -53,6 +53,7 @@ struct Wire {
     head: Option<End>,
     user: Option<User>,
     created_at: Option<DateTime<Utc>>,
+    draft: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -127,6 +128,19 @@ impl GitHub {
         let rest = format!("/pulls/{}", number.0);
         let ask = Ask::get(repo, &rest, format!("reading the pull request {repo}{number}"));
         self.json::<Wire>(&ask).await.map(Pull::from)
+    }
+
+    /// One pull request, and whether its author calls it unfinished.
+    pub(super) async fn pull_with_draft(
+        &self,
+        repo: &RepoName,
+        number: IssueNumber,
+    ) -> Result<(Pull, bool), GitHubError> {
+        let rest = format!("/pulls/{}", number.0);
+        let ask = Ask::get(repo, &rest, format!("reading the pull request {repo}{number}"));
+        let wire = self.json::<Wire>(&ask).await?;
+        let draft = wire.draft.unwrap_or(false);
+        Ok((Pull::from(wire), draft))
     }
 
     /// Opens a pull request. Sent once: after an error that `may_have_happened`, look.

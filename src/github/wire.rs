@@ -18,6 +18,17 @@ pub(super) struct User {
 }
 
 impl User {
+    /// GitHub's coding agent. Its account is an app's, which nobody can sign up for; a person may
+    /// carry any name.
+    pub fn is_copilot(&self) -> bool {
+        const NAMES: [&str; 3] = ["Copilot", "copilot-swe-agent", "copilot-swe-agent[bot]"];
+        self.kind.as_deref() == Some("Bot")
+            && self
+                .login
+                .as_deref()
+                .is_some_and(|login| NAMES.iter().any(|name| name.eq_ignore_ascii_case(login)))
+    }
+
     pub fn is_bot(&self) -> bool {
         self.kind.as_deref() == Some("Bot")
             || self.login.as_deref().is_some_and(|login| login.ends_with("[bot]"))
@@ -84,6 +95,10 @@ pub(super) struct Issue {
     pub sub_issues_summary: Option<SubIssuesSummary>,
     pub repository: Option<RepositoryName>,
     pub repository_url: Option<String>,
+    pub comments: Option<u64>,
+    /// Who it is assigned to.
+    #[serde(default, deserialize_with = "or_default")]
+    pub assignees: Vec<User>,
 }
 
 impl Issue {
@@ -126,7 +141,7 @@ where
 }
 
 /// An association GitHub adds one day is no reason to fail: it is not a trusted one.
-fn known_association<'de, D: Deserializer<'de>>(
+pub(super) fn known_association<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Association>, D::Error> {
     let value = Option::<serde_json::Value>::deserialize(deserializer)?;

@@ -1,21 +1,18 @@
-//! Alerts: which events are worth one, in which form it goes out, and whether it arrived.
+//! Alerts: which events are worth one, and in which form they and the morning report go out. Pure.
 //!
-//! Owns rules, forms and one delivery. Queueing and retries are `watcher.rs`'s business; nothing
-//! here ever waits for a night or makes one wait.
+//! Sending is `delivery.rs`'s business; queueing and retries are `watcher.rs`'s.
 
 use std::time::Duration;
 
-use ring::hmac;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use crate::domain::event::{EventType, GovernanceEvent, Severity};
 use crate::store::NewAlert;
 
-/// The longest a webhook may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest text of an alert, in characters: Slack's limit of a section is 3,000.
 const LONGEST_TEXT: usize = 2_500;
+/// The longest subject of a letter, in characters.
+const LONGEST_SUBJECT: usize = 120;
 /// Waits before the tries after the first; then it is given up.
 const RETRIES: [Duration; 5] = [
     Duration::from_secs(5),
@@ -49,9 +46,9 @@ impl Default for AlertRules {
 }
 
 impl AlertRules {
-    /// The alert of an event, if it is worth one.
+    /// The alert of an event to these places, if it is worth one.
     #[must_use]
-    pub fn alert(&self, event: &GovernanceEvent) -> Option<NewAlert> {
+    pub fn alert(&self, event: &GovernanceEvent, places: &[String]) -> Option<NewAlert> {
         // An alert about an alert that failed would fail as well.
         let silent = event.kind == EventType::AlertFailed || self.never.contains(&event.kind);
         let loud = event.severity >= self.min_severity || self.always.contains(&event.kind);
@@ -64,6 +61,7 @@ impl AlertRules {
             dedupe: format!("{}|{run}|{issue}", event.kind),
             window_micros: i64::try_from(self.window.as_micros()).unwrap_or(i64::MAX),
             event_seq: Some(event.seq),
+            places: places.to_vec(),
             payload: json!({ "severity": event.severity, "text": event.description, "event": event }),
         })
     }
@@ -79,22 +77,6 @@ pub enum AlertForm {
     Slack,
 }
 
-/// Where alerts go besides the log.
-#[derive(Clone)]
-pub struct Webhook {
-    /// It may be a secret in itself.
-    pub url: SecretString,
-    pub form: AlertForm,
-    /// Signs the body, so that the receiver knows who sent it.
-    pub key: Option<SecretString>,
-}
-
-impl std::fmt::Debug for Webhook {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Webhook").field("form", &self.form).finish_non_exhaustive()
-    }
-}
-
 /// The body of an alert.
 #[must_use]
 pub fn body(form: AlertForm, id: &str, payload: &Value) -> String {
@@ -106,7 +88,7 @@ pub fn body(form: AlertForm, id: &str, payload: &Value) -> String {
         }
         AlertForm::Slack => {
             let severity = payload["severity"].as_str().unwrap_or("info");
-            let text = payload["text"].as_str().unwrap_or_default();
+            let text = payload["report"].as_str().or(payload["text"].as_str()).unwrap_or_default();
             let text = clip(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
             let text = format!("*Foreman · {severity}* {text}");
             let section = json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } });
@@ -123,11 +105,46 @@ fn clip(text: &str) -> String {
     clipped
 }
 
-/// The signature of a body: `sha256=` and the hexadecimal HMAC-SHA-256.
+/// The morning report of a run to these places: once, however often the run is told of.
 #[must_use]
-pub fn signature(key: &SecretString, body: &str) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes());
-    format!("sha256={}", hex::encode(hmac::sign(&key, body.as_bytes()).as_ref()))
+pub fn report(event: &GovernanceEvent, report: &str, places: &[String]) -> Option<NewAlert> {
+    let run = event.run.as_ref()?;
+    Some(NewAlert {
+        dedupe: format!("report|{run}"),
+        window_micros: i64::MAX,
+        event_seq: Some(event.seq),
+        places: places.to_vec(),
+        payload: json!({
+            "severity": "info",
+            "text": event.description,
+            "report": report,
+            "runId": run,
+        }),
+    })
+}
+
+/// An alert or a report as a letter: its subject and its text.
+#[must_use]
+pub fn letter(payload: &Value) -> (String, String) {
+    let text = payload["text"].as_str().unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    let short: String = line.chars().take(LONGEST_SUBJECT).collect();
+    match payload["report"].as_str() {
+        Some(report) => (format!("Foreman: {short}"), format!("{text}\n\n{report}\n")),
+        None => {
+            let severity = payload["severity"].as_str().unwrap_or("info");
+            let mut body = format!("{text}\n");
+            for (name, key) in [("Event", "seq"), ("Type", "type"), ("Time", "timestamp")] {
+                match &payload["event"][key] {
+                    Value::Null => {}
+                    Value::String(value) => body.push_str(&format!("\n{name}: {value}")),
+                    value => body.push_str(&format!("\n{name}: {value}")),
+                }
+            }
+            body.push('\n');
+            (format!("Foreman, {severity}: {short}"), body)
+        }
+    }
 }
 
 /// How long to wait after so many tries; `None`: give up.
@@ -135,70 +152,6 @@ pub fn signature(key: &SecretString, body: &str) -> String {
 pub fn pause_after(tries: i64) -> Option<Duration> {
     let index = usize::try_from(tries.max(1) - 1).ok()?;
     RETRIES.get(index).copied()
-}
-
-/// Sends alerts.
-#[derive(Debug, Clone)]
-pub struct Sender {
-    webhook: Option<Webhook>,
-    http: reqwest::Client,
-}
-
-impl Sender {
-    /// A sender to the log and, where one is given, a webhook.
-    pub fn new(webhook: Option<Webhook>) -> Result<Self, reqwest::Error> {
-        // Already installed by another part is just as well.
-        rustls::crypto::ring::default_provider().install_default().ok();
-        let http = reqwest::Client::builder()
-            .timeout(PATIENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent("foreman")
-            .build()?;
-        Ok(Self { webhook, http })
-    }
-
-    #[must_use]
-    pub const fn has_webhook(&self) -> bool {
-        self.webhook.is_some()
-    }
-
-    /// Says it in the log, by its severity.
-    pub fn say(&self, id: &str, payload: &Value) {
-        let text = payload["text"].as_str().unwrap_or_default();
-        let severity = payload["severity"].as_str().unwrap_or("info");
-        match severity {
-            "high" | "critical" => {
-                tracing::error!(target: "foreman::alert", alert = id, severity, "{text}");
-            }
-            _ => tracing::warn!(target: "foreman::alert", alert = id, severity, "{text}"),
-        }
-    }
-
-    /// One try at the webhook. The error names neither address nor key.
-    pub async fn send(&self, id: &str, payload: &Value) -> Result<(), String> {
-        let Some(webhook) = &self.webhook else { return Ok(()) };
-        let body = body(webhook.form, id, payload);
-        let mut request = self
-            .http
-            .post(webhook.url.expose_secret())
-            .header("content-type", "application/json")
-            .header("x-foreman-delivery", id);
-        if let Some(key) = &webhook.key {
-            request = request.header("x-foreman-signature-256", signature(key, &body));
-        }
-        let answer = request.body(body).send().await.map_err(|error| {
-            let error = error.without_url();
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(&error);
-            while let Some(error) = cause {
-                text = format!("{text}: {error}");
-                cause = error.source();
-            }
-            text
-        })?;
-        let status = answer.status();
-        if status.is_success() { Ok(()) } else { Err(format!("it answered {status}")) }
-    }
 }
 
 #[cfg(test)]
@@ -231,7 +184,7 @@ mod tests {
             never: vec![EventType::ProviderFailed],
             ..AlertRules::default()
         };
-        let alerted = |kind, severity| rules.alert(&event(kind, severity)).is_some();
+        let alerted = |kind, severity| rules.alert(&event(kind, severity), &[]).is_some();
         assert!(alerted(EventType::ChainBroken, Severity::Critical));
         assert!(!alerted(EventType::PrOpened, Severity::Medium));
         assert!(alerted(EventType::PrBlocked, Severity::Info));
@@ -242,7 +195,7 @@ mod tests {
     #[test]
     fn slack_gets_its_form_and_its_escapes() {
         let alert = AlertRules::default()
-            .alert(&event(EventType::ChainBroken, Severity::Critical))
+            .alert(&event(EventType::ChainBroken, Severity::Critical), &[])
             .expect("an alert");
         let body: Value =
             serde_json::from_str(&body(AlertForm::Slack, "1", &alert.payload)).expect("JSON");
@@ -251,11 +204,24 @@ mod tests {
     }
 
     #[test]
-    fn the_signature_is_the_known_hmac() {
-        // RFC 4231, test case 2.
-        let signed = signature(&SecretString::from("Jefe"), "what do ya want for nothing?");
-        let known = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-        assert_eq!(signed, format!("sha256={known}"));
+    fn a_report_goes_out_whole_by_letter_and_clipped_by_chat() {
+        let long = "line\n".repeat(1_000);
+        let mut ended = event(EventType::OvernightExecutionCompleted, Severity::Info);
+        ended.description = "The night is over".to_owned();
+        let report = report(&ended, &long, &["email".to_owned()]).expect("of a run");
+        let (subject, text) = letter(&report.payload);
+        assert_eq!(subject, "Foreman: The night is over");
+        assert!(text.len() > long.len());
+        let chat: Value =
+            serde_json::from_str(&body(AlertForm::Slack, "1", &report.payload)).expect("JSON");
+        assert!(
+            chat["text"].as_str().is_some_and(|text| text.len() < 3_000 && text.ends_with('…'))
+        );
+        let alert =
+            AlertRules::default().alert(&event(EventType::ChainBroken, Severity::High), &[]);
+        let (subject, text) = letter(&alert.expect("one").payload);
+        assert_eq!(subject, "Foreman, high: a <b> & c");
+        assert!(text.contains("Type: chain_broken") && text.contains("Event: 3"), "{text}");
     }
 
     #[test]

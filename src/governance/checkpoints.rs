@@ -1,6 +1,6 @@
-//! Signed checkpoints: our key, what it signs, and the second place where they are kept.
+//! Signed checkpoints: our key and what it signs. Where they are kept is `anchor.rs`'s business.
 //!
-//! Whoever can write to the database can write a whole new chain; it cannot sign one, and it
+//! Whoever can write to the database can write a whole new chain; they cannot sign one, and they
 //! cannot take back what stands in another place.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
 use crate::domain::time::to_micros;
+use crate::github::GitHubError;
 use crate::store::SignedHead;
 
 /// Bytes of an Ed25519 seed.
@@ -26,6 +27,10 @@ pub enum CheckpointError {
     Key { path: PathBuf, source: io::Error },
     #[error("the anchor {} cannot be used: {source}", path.display())]
     Anchor { path: PathBuf, source: io::Error },
+    #[error("{0} does not take checkpoints: {1}")]
+    Branch(String, #[source] Box<GitHubError>),
+    #[error("the webhook does not take checkpoints: {0}")]
+    Webhook(String),
 }
 
 /// What a signature is for: one for a checkpoint never passes for another statement.
@@ -131,65 +136,6 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&beside, path)
 }
 
-/// The second place: a file that checkpoints are only ever added to, one line of JSON each.
-#[derive(Debug, Clone)]
-pub struct Anchor {
-    path: PathBuf,
-}
-
-/// What stands in the anchor.
-#[derive(Debug, Clone, Default)]
-pub struct Anchored {
-    pub heads: Vec<SignedHead>,
-    /// Lines that are no checkpoints; the last one may have been cut by a crash.
-    pub unreadable: usize,
-}
-
-impl Anchor {
-    #[must_use]
-    pub const fn at(path: PathBuf) -> Self {
-        Self { path }
-    }
-
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Adds a checkpoint; it is on the disk when this returns.
-    pub fn add(&self, head: &SignedHead) -> Result<(), CheckpointError> {
-        let failed = |source| CheckpointError::Anchor { path: self.path.clone(), source };
-        let line = serde_json::to_string(head).map_err(|error| failed(error.into()))?;
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let open = File::options().append(true).create(true).mode(0o600).open(&self.path);
-        let mut file = open.map_err(failed)?;
-        // A line that a crash cut is ended first, so that it spoils nothing but itself.
-        file.write_all(format!("\n{line}\n").as_bytes()).map_err(failed)?;
-        file.sync_all().map_err(failed)
-    }
-
-    /// Everything in it; nothing where there is no file yet.
-    pub fn read(&self) -> Result<Anchored, CheckpointError> {
-        let text = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Anchored::default()),
-            Err(source) => {
-                return Err(CheckpointError::Anchor { path: self.path.clone(), source });
-            }
-        };
-        let mut anchored = Anchored::default();
-        for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            match serde_json::from_str::<SignedHead>(line) {
-                Ok(head) if Statement::Checkpoint.is_signed(&head) => anchored.heads.push(head),
-                Ok(_) | Err(_) => anchored.unreadable += 1,
-            }
-        }
-        Ok(anchored)
-    }
-}
-
 /// The hash that each checkpoint says its event has. Where two disagree, the first that contradicts
 /// is named: one of them was made for another log.
 pub(super) fn hashes<'a>(
@@ -239,21 +185,5 @@ mod tests {
         ] {
             assert!(!Statement::Checkpoint.is_signed(&other), "{other:?}");
         }
-    }
-
-    #[test]
-    fn a_cut_line_spoils_nothing_but_itself() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let signer = Signer::open(&folder.path().join("key")).expect("made");
-        let anchor = Anchor::at(folder.path().join("far/anchors.jsonl"));
-        assert_eq!(anchor.read().expect("empty").heads, []);
-        let head = |seq| signer.sign(Statement::Checkpoint, seq, "ab", Utc::now());
-        anchor.add(&head(1)).expect("added");
-        let mut file = File::options().append(true).open(anchor.path()).expect("opened");
-        file.write_all(b"{\"seq\":2,\"ha").expect("cut");
-        anchor.add(&head(3)).expect("added");
-        let anchored = anchor.read().expect("read");
-        assert_eq!(anchored.heads.iter().map(|head| head.seq).collect::<Vec<_>>(), [1, 3]);
-        assert_eq!(anchored.unreadable, 1);
     }
 }

@@ -44,7 +44,7 @@ use std::sync::Arc;
 use super::issues::create::{self, CreatedIssues};
 use super::issues::{self, GovernanceIssue};
 use super::log::EventLog;
-use super::memory::LogStats;
+use super::recent::LogStats;
 use crate::domain::event::{GovernanceEvent, NewEvent};
 use crate::domain::ids::RepoName;
 use crate::github::{GitHub, GitHubError};

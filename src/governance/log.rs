@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::memory::{LogStats, Memory};
+use super::recent::{LogStats, Memory};
 use crate::domain::event::{GovernanceEvent, NewEvent};
 use crate::store::{EventQuery, EventStats, Store, StoreError};
 

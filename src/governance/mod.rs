@@ -5,13 +5,15 @@
 //! nothing but events, its own rows, and issues on GitHub that somebody asked for.
 
 pub mod alerts;
+mod anchor;
 mod checkpoints;
+pub mod delivery;
 pub mod export;
 mod incidents;
 pub mod issues;
 mod library;
 mod log;
-mod memory;
+mod recent;
 mod verify;
 mod watcher;
 
@@ -19,8 +21,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{Mutex, Notify};
 
+pub use anchor::{AnchorBranch, PlaceState};
 pub use checkpoints::{CheckpointError, Statement};
 pub use issues::create::CreatedIssues;
 pub use issues::{GovernanceIssue, TemplateError};
@@ -29,15 +33,19 @@ pub use library::{
     query_governance_events,
 };
 pub use log::{EventLog, USUAL_CAPACITY};
-pub use memory::LogStats;
+pub use recent::LogStats;
 pub use verify::{AnchorState, Verification, VerifyError};
 
 use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::RepoName;
+use crate::domain::memory::{self, MemoryDrift};
+use crate::domain::run::Run;
 use crate::github::{GitHub, GitHubError};
-use crate::store::{Store, StoreError};
-use alerts::{AlertRules, Sender, Webhook};
-use checkpoints::{Anchor, Signer};
+use crate::store::{MemoryQuery, Store, StoreError};
+use alerts::AlertRules;
+use anchor::Anchor;
+use checkpoints::Signer;
+use delivery::{Email, Post, Sender, Webhook};
 
 /// The operator's settings.
 #[derive(Debug, Clone)]
@@ -46,13 +54,21 @@ pub struct Settings {
     pub key: PathBuf,
     /// The second place of checkpoints.
     pub anchor: PathBuf,
+    /// A branch that they are committed to besides.
+    pub anchor_branch: Option<AnchorBranch>,
+    /// An address that they are posted to besides.
+    pub anchor_webhook: Option<Webhook>,
     pub checkpoint_every: Duration,
     pub retention_days: Option<u32>,
     /// A folder with further templates.
     pub templates: Option<PathBuf>,
     pub memory_events: usize,
     pub rules: AlertRules,
-    pub webhook: Option<Webhook>,
+    /// Where alerts go besides the log, each under a name.
+    pub webhooks: Vec<(String, Webhook)>,
+    pub email: Option<Email>,
+    /// Writes the report of a night that ended, where it goes the alerts' ways.
+    pub report: Option<fn(&Run) -> String>,
     pub incident_issues: bool,
 }
 
@@ -64,12 +80,16 @@ impl Settings {
         Self {
             key: folder.join("checkpoint.key"),
             anchor: folder.join("anchors.jsonl"),
+            anchor_branch: None,
+            anchor_webhook: None,
             checkpoint_every: Duration::from_secs(3_600),
             retention_days: None,
             templates: None,
             memory_events: USUAL_CAPACITY,
             rules: AlertRules::default(),
-            webhook: None,
+            webhooks: Vec::new(),
+            email: None,
+            report: None,
             incident_issues: false,
         }
     }
@@ -123,8 +143,13 @@ impl Governance {
     ) -> Result<Self, GovernanceError> {
         let log = EventLog::open(&store, settings.memory_events).await?;
         let issues = issues::load(settings.templates.as_deref())?;
-        let sender = Sender::new(settings.webhook.clone())?;
-        let anchor = Anchor::at(settings.anchor.clone());
+        let post = Post::new()?;
+        let anchor = Anchor::new(
+            settings.anchor.clone(),
+            settings.anchor_branch.clone().map(|branch| (github.clone(), branch)),
+            settings.anchor_webhook.clone().map(|webhook| (post.clone(), webhook)),
+        );
+        let sender = Sender::new(post, settings.webhooks.clone(), settings.email.clone());
         let inner = Inner {
             store,
             github,
@@ -168,6 +193,22 @@ impl Governance {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// What of the memory fabric is not to be relied on as it stands: stale, contradicted or
+    /// malformed.
+    pub async fn memory_drift(&self, now: DateTime<Utc>) -> Result<Vec<MemoryDrift>, StoreError> {
+        let latest = self.inner.store.memory(MemoryQuery::default()).await?;
+        Ok(memory::drift(&latest, now))
+    }
+
+    /// Makes an event of each drift that was not told of yet; says how many.
+    pub async fn tell_drift(&self, now: DateTime<Utc>) -> Result<usize, StoreError> {
+        let drifted = self.memory_drift(now).await?;
+        if drifted.is_empty() {
+            return Ok(0);
+        }
+        self.inner.store.tell_drift(drifted).await
     }
 
     /// The governance issues as they are defined.

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::Governance;
+use super::anchor::PlaceState;
 use super::checkpoints::{CheckpointError, Statement, hashes};
 use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::time::to_micros;
@@ -48,11 +49,13 @@ pub struct AnchorState {
     pub place: String,
     /// Ours; `null` where none was made yet.
     pub public_key: Option<String>,
-    /// Checkpoints in the second place.
+    /// Checkpoints read back from the second place.
     pub checkpoints: usize,
     /// Of them, those that another key signed: another process's, or one from before ours.
     pub by_other_keys: usize,
     pub unreadable: usize,
+    /// Each place by itself.
+    pub places: Vec<PlaceState>,
 }
 
 impl Governance {
@@ -66,13 +69,7 @@ impl Governance {
             return Ok(None);
         }
         let head = self.signer()?.sign(Statement::Checkpoint, seq, &hash, Utc::now());
-        let (anchor, written) = (inner.anchor.clone(), head.clone());
-        let added = tokio::task::spawn_blocking(move || anchor.add(&written)).await;
-        let added = added.map_err(|error| CheckpointError::Anchor {
-            path: inner.anchor.path().to_owned(),
-            source: std::io::Error::other(error),
-        })?;
-        if let Err(error) = added {
+        if let Err(error) = inner.anchor.add(&head).await {
             let text = format!("A checkpoint could not be kept: {error}");
             let event = NewEvent::new(EventType::CheckpointFailed, text).severity(Severity::High);
             inner.store.append(vec![event]).await?;
@@ -87,12 +84,7 @@ impl Governance {
         let inner = &self.inner;
         let stored = inner.store.signed_heads().await?;
         let policies = inner.store.retentions().await?;
-        let anchor = inner.anchor.clone();
-        let anchored = tokio::task::spawn_blocking(move || anchor.read()).await;
-        let anchored = anchored.map_err(|error| CheckpointError::Anchor {
-            path: inner.anchor.path().to_owned(),
-            source: std::io::Error::other(error),
-        })??;
+        let anchored = inner.anchor.read().await?;
         let ours = match inner.settings.key.exists() {
             true => Some(self.signer()?.public_key().to_owned()),
             false => None,
@@ -106,7 +98,8 @@ impl Governance {
                 .filter(|head| Some(&head.public_key) != ours.as_ref())
                 .count(),
             public_key: ours,
-            unreadable: anchored.unreadable,
+            unreadable: anchored.places.iter().map(|place| place.unreadable).sum(),
+            places: anchored.places,
         };
         let start = policies.last().map(|policy| (policy.seq, policy.hash.clone()));
         let starts_at = start.as_ref().map_or(1, |(seq, _)| seq + 1);
@@ -116,33 +109,48 @@ impl Governance {
             starts_at,
             anchored_through: through,
             first_bad,
-            anchor: state,
+            anchor: state.clone(),
         };
-        let bad = |seq, reason: &str| Some(FirstBad { seq, id: None, reason: reason.to_owned() });
-        if let Some(forged) = stored.iter().find(|head| !Statement::Checkpoint.is_signed(head)) {
-            let bad = bad(forged.seq, "the checkpoint of this event is not signed by its key");
-            return Ok(verdict(false, 0, None, bad));
-        }
-        if let Some(forged) = policies.iter().find(|head| !Statement::Retention.is_signed(head)) {
-            let bad = bad(forged.seq, "the policy that deletes up to this event is not signed");
-            return Ok(verdict(false, 0, None, bad));
+        let bad = |seq, reason: &str| FirstBad { seq, id: None, reason: reason.to_owned() };
+        // What nobody we know signed says nothing about the log; that it is there is a finding.
+        let mut forged = Vec::new();
+        let stored: Vec<SignedHead> = stored
+            .into_iter()
+            .filter(|head| {
+                let signed = Statement::Checkpoint.is_signed(head);
+                if !signed {
+                    let text = "the checkpoint of this event is not signed by its key";
+                    forged.push(bad(head.seq, text));
+                }
+                signed
+            })
+            .collect();
+        let trusted = |key: &String| {
+            Some(key) == state.public_key.as_ref()
+                || anchored.heads.iter().any(|head| head.public_key == *key)
+        };
+        for policy in &policies {
+            if !Statement::Retention.is_signed(policy) || !trusted(&policy.public_key) {
+                let text =
+                    "the policy that deletes up to this event is not signed by a key of ours";
+                let bad = Some(bad(policy.seq, text));
+                return Ok(verdict(false, 0, None, bad));
+            }
         }
         let all = stored.iter().chain(&anchored.heads);
         let known = match hashes(all.chain(&policies)) {
             Ok(hashes) => Known { start, hashes },
             Err(seq) => {
                 let bad = bad(seq, "two checkpoints of this event contradict each other");
-                return Ok(verdict(false, 0, None, bad));
+                return Ok(verdict(false, 0, None, Some(bad)));
             }
         };
         let report = inner.store.verify_against(&known).await?;
-        let good_through = match &report.first_bad {
-            None => i64::MAX,
-            Some(bad) => bad.seq - 1,
-        };
+        let first_bad = report.first_bad.into_iter().chain(forged).min_by_key(|bad| bad.seq);
+        let good_through = first_bad.as_ref().map_or(i64::MAX, |bad| bad.seq - 1);
         let in_place = anchored.heads.iter().map(|head| head.seq);
         let through = in_place.filter(|seq| *seq <= good_through).max();
-        Ok(verdict(report.ok, report.events, through, report.first_bad))
+        Ok(verdict(first_bad.is_none(), report.events, through, first_bad))
     }
 
     /// Deletes what is older than an age, as far as checkpoints in the second place cover it.

@@ -13,7 +13,7 @@ use super::verify::VerifyError;
 use super::{Governance, alerts, incidents};
 use crate::domain::event::{EventType, GovernanceEvent, NewEvent, Severity};
 use crate::domain::ids::RepoName;
-use crate::store::{EventQuery, Incident, StoreError};
+use crate::store::{EventQuery, Incident, NewAlert, StoreError};
 
 /// The watcher's place in the log.
 const CURSOR: &str = "notices";
@@ -81,6 +81,7 @@ impl Governance {
                 Ok(ended) => {
                     if ended {
                         self.sign().await;
+                        self.look_at_memory().await;
                     }
                     self.tell_of_incidents().await;
                 }
@@ -106,6 +107,7 @@ impl Governance {
     pub async fn look(&self) -> Result<bool, StoreError> {
         let inner = &self.inner;
         let mut ended = false;
+        let places = inner.sender.places();
         loop {
             let from = inner.store.log_cursor(CURSOR).await?;
             let query = EventQuery {
@@ -119,7 +121,10 @@ impl Governance {
             let (mut queued, mut notes) = (Vec::new(), Vec::new());
             for event in &events {
                 ended |= is_an_end(event);
-                queued.extend(inner.settings.rules.alert(event));
+                queued.extend(inner.settings.rules.alert(event, &places));
+                if is_an_end(event) {
+                    queued.extend(self.report(event, &places).await?);
+                }
                 let repo = self.repository_of(event).await?;
                 notes.extend(incidents::notes(event, repo.as_deref()));
             }
@@ -127,6 +132,19 @@ impl Governance {
                 inner.queued.notify_one();
             }
         }
+    }
+
+    /// The morning report of the run that ended with this event, where it is wanted.
+    async fn report(
+        &self,
+        event: &GovernanceEvent,
+        places: &[String],
+    ) -> Result<Option<NewAlert>, StoreError> {
+        let (Some(render), Some(run)) = (self.inner.settings.report, &event.run) else {
+            return Ok(None);
+        };
+        let run = self.inner.store.run(run).await?;
+        Ok(run.and_then(|run| alerts::report(event, &render(&run), places)))
     }
 
     /// The repository of an event's run, lower case; asked only where it may matter.
@@ -199,11 +217,14 @@ impl Governance {
     pub async fn deliver_due(&self) -> Result<usize, StoreError> {
         let inner = &self.inner;
         let mut arrived = 0;
-        for alert in inner.store.due_alerts(PUT_OFF_MICROS).await? {
-            if alert.tries == 1 {
-                inner.sender.say(&alert.id, &alert.payload);
-            }
-            match inner.sender.send(&alert.id, &alert.payload).await {
+        let due = inner.store.due_alerts(PUT_OFF_MICROS).await?;
+        // All at once: a place that does not answer keeps nothing from the others.
+        let sent = futures_util::future::join_all(due.into_iter().map(|alert| async move {
+            let sent = inner.sender.send(&alert.place, &alert.id, &alert.payload).await;
+            (alert, sent)
+        }));
+        for (alert, sent) in sent.await {
+            match sent {
                 Ok(()) => {
                     arrived += 1;
                     inner.store.alert_sent(&alert.id).await?;
@@ -231,7 +252,28 @@ impl Governance {
         }
     }
 
+    async fn look_at_memory(&self) {
+        if let Err(error) = self.tell_drift(Utc::now()).await {
+            tracing::warn!(%error, "the memory fabric could not be looked at");
+        }
+    }
+
+    /// For a process that runs one night without following the log: what a server would have done
+    /// at its end. Nothing of it can fail the night.
+    pub async fn after_a_night(&self) {
+        match self.look().await {
+            Ok(_) => self.tell_of_incidents().await,
+            Err(error) => tracing::warn!(%error, "alerts and incidents could not be looked at"),
+        }
+        self.sign().await;
+        self.look_at_memory().await;
+        if let Err(error) = self.deliver_due().await {
+            tracing::warn!(%error, "alerts could not be delivered");
+        }
+    }
+
     async fn tidy(&self) {
+        self.look_at_memory().await;
         match self.look_at_the_chain().await {
             Ok(true) => {}
             // What does not verify is evidence: nothing of it is deleted.

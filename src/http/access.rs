@@ -27,6 +27,9 @@ struct Known {
     digest: [u8; 32],
 }
 
+/// What is asked by POST because it has a body, and changes nothing.
+const ASKS: [&str; 2] = ["/api/foreman/overnight/plan", "/api/foreman/escalation/select"];
+
 /// Who called, for the log.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -65,6 +68,7 @@ impl Access {
         let caller = self.identify(headers)?;
         let needed = match *method {
             Method::GET | Method::HEAD => Role::Viewer,
+            Method::POST if ASKS.contains(&path) => Role::Viewer,
             Method::POST => Role::Operator,
             _ => Role::Admin,
         };
@@ -114,10 +118,14 @@ fn direct_and_local(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
     if let Some(header) = proxied {
         return Err(refused("proxied", &format!("The request came through a proxy (`{header}`)")));
     }
+    let asked_for = headers
+        .get("host")
+        .and_then(|value| value.to_str().ok())
+        .or_else(|| uri.authority().map(|authority| authority.as_str()));
     for origin in headers.get_all("origin") {
         let text = origin.to_str().unwrap_or("?");
-        let host = url::Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned));
-        if !host.is_some_and(|host| is_local(&host)) {
+        // Another port of this machine is another site: any program may serve pages there.
+        if asked_for.is_none_or(|host| !is_page_of(text, host)) {
             let message =
                 format!("The request came from the page of another site (`{}`)", shown(text));
             return Err(refused("foreign_origin", &message));
@@ -138,6 +146,16 @@ fn refused(code: &'static str, what: &str) -> ApiError {
         "{what}; without FOREMAN_API_TOKEN Foreman answers only this machine, directly: set FOREMAN_API_TOKEN"
     );
     ApiError::Refused { code, message }
+}
+
+/// Whether an origin is the site that a request was for, port included.
+fn is_page_of(origin: &str, host: &str) -> bool {
+    let site = |text: &str| {
+        let url = url::Url::parse(text).ok().filter(|url| url.scheme() == "http")?;
+        Some((url.host_str()?.to_owned(), url.port_or_known_default()))
+    };
+    let page = site(origin);
+    page.is_some() && page == site(&format!("http://{host}"))
 }
 
 fn is_local(host: &str) -> bool {
@@ -203,7 +221,12 @@ mod tests {
             (&[("host", "[::1]:3000")], "in"),
             (&[("host", "foreman.localhost:3000")], "in"),
             (&[], "in"),
-            (&[("host", "localhost"), ("origin", "http://localhost:8080")], "in"),
+            (&[("host", "localhost:8080"), ("origin", "http://localhost:8080")], "in"),
+            (&[("host", "LOCALHOST"), ("origin", "http://localhost")], "in"),
+            (&[("host", "localhost"), ("origin", "http://localhost:8080")], "foreign_origin"),
+            (&[("host", "localhost:80"), ("origin", "https://localhost")], "foreign_origin"),
+            (&[("host", "127.0.0.1:3000"), ("origin", "http://localhost:3000")], "foreign_origin"),
+            (&[("origin", "http://localhost:3000")], "foreign_origin"),
             (&[("host", "localhost"), ("origin", "https://evil.example")], "foreign_origin"),
             (&[("host", "localhost"), ("origin", "null")], "foreign_origin"),
             (
@@ -259,6 +282,11 @@ mod tests {
             );
         }
         let viewer: &[(&'static str, &str)] = &[("authorization", "Bearer aaa")];
+        for path in ["/f/api/foreman/overnight/plan", "/api/foreman/escalation/select"] {
+            assert_eq!(code(ask(&access, &Method::POST, path, viewer)), "in");
+        }
+        let night = "/api/foreman/overnight";
+        assert_eq!(code(ask(&access, &Method::POST, night, viewer)), "forbidden");
         assert_eq!(code(ask(&access, &Method::GET, "/api/x", viewer)), "in");
         assert_eq!(code(ask(&access, &Method::DELETE, "/api/x", viewer)), "forbidden");
         for path in ["/healthz", "/f/healthz"] {

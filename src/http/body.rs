@@ -116,9 +116,25 @@ fn json(bytes: &[u8]) -> Result<Value, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(ApiError::MissingParameters("owner, repo"));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
+    let value = serde_json::from_slice(bytes).map_err(|error| {
         ApiError::invalid("invalid_json", format!("The body is not JSON: {error}"))
-    })
+    })?;
+    if holds_nul(&value) {
+        return Err(ApiError::invalid("invalid_value", NUL));
+    }
+    Ok(value)
+}
+
+/// No database takes it in a text, and no name or label has one.
+pub(super) const NUL: &str = "A text holds the character NUL (U+0000); leave it out";
+
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(map) => map.iter().any(|(key, it)| key.contains('\0') || holds_nul(it)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// A name that is there: `null` and an empty text are as good as none.

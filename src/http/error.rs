@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::domain::ids::RunId;
+use crate::domain::ids::{IssueNumber, RunId};
 use crate::github::GitHubError;
 use crate::governance::{GovernanceError, VerifyError};
 use crate::overnight::{PlanError, StartError};
@@ -77,6 +77,13 @@ impl ApiError {
     pub fn unknown_run(id: &str) -> Self {
         let shown: String = id.chars().take(64).collect();
         Self::NotFound { code: "unknown_run", message: format!("There is no run `{shown}`") }
+    }
+
+    pub fn unknown_issue(issue: IssueNumber) -> Self {
+        Self::NotFound {
+            code: "unknown_issue",
+            message: format!("{issue} is no issue of this run"),
+        }
     }
 
     #[must_use]
@@ -160,6 +167,18 @@ impl IntoResponse for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        if error.is_full() {
+            tracing::error!(%error, "the database has no room left");
+            return Self::Unavailable {
+                code: "storage_full",
+                message:
+                    "The database has no room left; free some disk space, the rest goes by itself"
+                        .to_owned(),
+            };
+        }
+        if let StoreError::Memory(why) = error {
+            return Self::invalid("invalid_entry", format!("That cannot be remembered: {why}"));
+        }
         Self::Internal(with_sources(&error))
     }
 }

@@ -10,7 +10,7 @@ use axum::response::IntoResponse as _;
 use bytes::Bytes;
 
 use super::error::ApiError;
-use crate::domain::ids::RunId;
+use crate::domain::ids::{IssueNumber, RunId};
 
 /// The largest body that is read. A night's configuration needs a few kilobytes at most.
 pub const LARGEST_BODY: usize = 1 << 20;
@@ -55,8 +55,28 @@ impl<S: Send + Sync> FromRequestParts<S> for RunPath {
         let Ok(Path(id)) = Path::<String>::from_request_parts(parts, state).await else {
             return Err(ApiError::unknown_run("?"));
         };
-        let possible = (1..=64).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        if possible { Ok(Self(RunId::new(id))) } else { Err(ApiError::unknown_run("?")) }
+        run_id(&id).map(Self)
+    }
+}
+
+fn run_id(id: &str) -> Result<RunId, ApiError> {
+    let possible = (1..=64).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if possible { Ok(RunId::new(id)) } else { Err(ApiError::unknown_run("?")) }
+}
+
+/// The `{id}` of a run and the `{number}` of one of its issues.
+pub struct IssuePath(pub RunId, pub IssueNumber);
+
+impl<S: Send + Sync> FromRequestParts<S> for IssuePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Ok(Path((id, number))) = path else { return Err(ApiError::unknown_run("?")) };
+        let run = run_id(&id)?;
+        // What is no number is no issue.
+        let number = number.parse::<u32>().unwrap_or_default();
+        Ok(Self(run, IssueNumber(u64::from(number))))
     }
 }

@@ -1,11 +1,13 @@
 //! The event log as a stream: server-sent events that follow it, and its export.
 //!
-//! Both read the log from the last event sent, page by page and as fast as the reader takes them:
-//! a slow reader holds one page in memory, and loses nothing.
+//! Both read the log from the last event sent, page by page and as fast as the reader takes them. A
+//! follower that takes nothing for a while is dropped; with the last id it saw it goes on where it
+//! was, so it loses nothing, and what it holds in memory stays small.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
@@ -13,8 +15,9 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
-use futures_util::stream::{self, Stream};
-use tokio::sync::watch;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::Api;
 use super::error::ApiError;
@@ -26,6 +29,10 @@ use crate::store::{EventQuery, StoreError};
 
 /// Events read at once.
 const PAGE: u32 = 500;
+/// Events that wait for one follower.
+const BACKLOG: usize = 64;
+/// How long a follower may take nothing before it is dropped.
+const SLOWEST: Duration = Duration::from_secs(30);
 
 /// `GET …/events/stream`: events that match, from now on or after `Last-Event-ID`, until the reader
 /// leaves or the server stops.
@@ -44,36 +51,49 @@ pub(super) async fn follow(
         }
     };
     let reader = Reader::new(api, filter, after);
-    let sse =
-        Sse::new(events_of(reader, announced)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    let (to, events) = mpsc::channel(BACKLOG);
+    tokio::spawn(feed(reader, announced, to));
+    let events = ReceiverStream::new(events).map(Ok::<Event, Infallible>);
+    let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     let unbuffered = (HeaderName::from_static("x-accel-buffering"), "no");
     Ok(([unbuffered], sse).into_response())
 }
 
-fn events_of(
-    reader: Reader,
-    announced: watch::Receiver<i64>,
-) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold(Some((reader, announced)), |state| async move {
-        let (mut reader, mut announced) = state?;
+/// Sends events until the follower leaves, is too slow, or the server stops.
+async fn feed(mut reader: Reader, mut announced: watch::Receiver<i64>, to: mpsc::Sender<Event>) {
+    let closing = reader.api.closing.clone();
+    loop {
+        // Marked as seen before reading: what comes meanwhile wakes us again.
+        let last = *announced.borrow_and_update();
         loop {
-            // Marked as seen before reading: what comes meanwhile wakes us again.
-            let last = *announced.borrow_and_update();
-            match reader.next(last).await {
-                Ok(Some(event)) => return Some((Ok(message(&event)), Some((reader, announced)))),
-                Ok(None) => {}
+            let event = match reader.next(last).await {
+                Ok(Some(event)) => message(&event),
+                Ok(None) => break,
                 Err(error) => {
                     tracing::error!(%error, "the event log could not be followed");
                     let data = "{\"error\":\"The events could not be read; connect again\",\"code\":\"internal\"}";
-                    return Some((Ok(Event::default().event("error").data(data)), None));
+                    drop(to.send(Event::default().event("error").data(data)).await);
+                    return;
                 }
-            }
+            };
             tokio::select! {
-                changed = announced.changed() => changed.ok()?,
-                () = reader.api.closing.cancelled() => return None,
+                sent = to.send_timeout(event, SLOWEST) => match sent {
+                    Ok(()) => {}
+                    Err(mpsc::error::SendTimeoutError::Closed(_)) => return,
+                    Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+                        tracing::info!("a follower of the event log took nothing and is dropped");
+                        return;
+                    }
+                },
+                () = closing.cancelled() => return,
             }
         }
-    })
+        tokio::select! {
+            changed = announced.changed() => if changed.is_err() { return },
+            () = to.closed() => return,
+            () = closing.cancelled() => return,
+        }
+    }
 }
 
 /// `GET …/export`: the whole log or what the filters leave of it, oldest first.

@@ -13,6 +13,7 @@ use futures_util::FutureExt as _;
 use serde_json::json;
 use tracing::Instrument as _;
 
+use super::client_address;
 use super::error::{ApiError, Cause};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,6 +27,7 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
         request_id = %id,
         method = %request.method(),
         path = %request.uri().path(),
+        client = %client_address::of(&request),
         caller = tracing::field::Empty,
     );
     async move {

@@ -48,6 +48,8 @@ pub const BODIES: &[(&str, &[&str])] = &[
         "invalid_value",
         &[
             r#"{"owner":1,"repo":"r"}"#,
+            r#"{"owner":"o","repo":"r\u0000"}"#,
+            r#"{"owner":"o","repo":"r","config":{"labels":["a\u0000b"]}}"#,
             r#"{"owner":"o","repo":["r"]}"#,
             r#"{"owner":{},"repo":"r"}"#,
             r#"{"owner":true,"repo":"r"}"#,
@@ -82,7 +84,6 @@ pub const BODIES: &[(&str, &[&str])] = &[
             r#"{"owner":"o;rm","repo":"r"}"#,
             r#"{"owner":"o","repo":"$(id)"}"#,
             r#"{"owner":"o","repo":"répo"}"#,
-            r#"{"owner":"o","repo":"r\u0000"}"#,
             r#"{"owner":"aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd","repo":"r"}"#,
             r#"{"owner":"o","repo":"r?x=1"}"#,
             r#"{"owner":"o","repo":"r#1"}"#,

@@ -5,12 +5,15 @@
 
 mod access;
 mod body;
+mod client_address;
+mod desktop_builder;
 mod error;
 mod escalation;
 mod escalation_body;
 mod extract;
 mod governance;
 mod governance_issues;
+mod governance_memory;
 mod governance_stream;
 mod health;
 mod layers;
@@ -21,23 +24,27 @@ mod night_config;
 mod overnight;
 mod query;
 mod runs;
+mod serve;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod transcript;
 mod why;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Access, Caller};
+use client_address::TrustedProxies;
 pub use error::ApiError;
+pub use serve::{HEAD_WITHIN, serve};
 
 use crate::config::Config;
 use crate::domain::run::NightConfig;
@@ -70,6 +77,7 @@ pub fn router(
     closing: CancellationToken,
 ) -> Router {
     let base_path = config.server.base_path.clone();
+    let trusted = TrustedProxies::new(&config.server.trusted_proxies);
     let access = Access::new(&config.auth, &base_path);
     let night_defaults = Arc::new(config.night_defaults());
     let api = Api { overnight, governance, config, night_defaults, closing };
@@ -83,6 +91,7 @@ pub fn router(
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(access, access::require))
         .layer(from_fn(layers::observe))
+        .layer(Extension(trusted))
         .layer(DefaultBodyLimit::max(extract::LARGEST_BODY))
 }
 
@@ -96,6 +105,7 @@ fn routes() -> Router<Api> {
         .route("/api/foreman/overnight/runs/{id}/cancel", post(runs::cancel))
         .route("/api/foreman/overnight/runs/{id}/report", get(runs::show_report))
         .route("/api/foreman/overnight/runs/{id}/logs/{sha256}", get(logs::show))
+        .route("/api/foreman/overnight/runs/{id}/issues/{number}/transcript", get(transcript::show))
         .route("/api/foreman/governance/events", get(governance::events))
         .route("/api/foreman/governance/stats", get(governance::stats))
         .route("/api/foreman/escalation/select", post(escalation::select))
@@ -109,6 +119,15 @@ fn routes() -> Router<Api> {
         )
         .route("/api/foreman/escalation/reports", get(escalation::reports))
         .route("/api/foreman/governance/incidents", get(governance::incidents))
+        .route(
+            "/api/foreman/governance/memory",
+            get(governance_memory::list).post(governance_memory::remember),
+        )
+        .route("/api/foreman/governance/memory/drift", get(governance_memory::drift))
+        .route(
+            "/api/foreman/desktop/builder",
+            get(desktop_builder::show).post(desktop_builder::switch),
+        )
         .route_layer(from_fn_with_state(QUICK, layers::deadline));
     let patient = Router::new()
         .route("/api/foreman/overnight", get(overnight::overview).post(overnight::start))

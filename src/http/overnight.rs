@@ -12,7 +12,7 @@ use super::body::{self, Kind};
 use super::error::ApiError;
 use super::extract::Body;
 use super::{Api, query};
-use crate::domain::run::Run;
+use crate::domain::run::{NightConfig, Run};
 use crate::overnight;
 
 /// `POST`: 202 with the run, or 200 when the caller waited and it ended.
@@ -63,9 +63,16 @@ pub(super) async fn overview(
     let doing = overnight::doing(store, &active, Utc::now()).await?;
     let quota = store.quota_used().await?;
     let events = api.governance.log().event_stats().await?;
+    // What a night is where its request says nothing: it may be sent back as it is.
+    let mut config = NightConfig::clone(&api.night_defaults);
+    config.enabled &= api.overnight.is_enabled();
+    let machine = api.overnight.machine();
     Ok(Json(json!({
         "success": true,
-        "config": api.overnight.overview(),
+        "config": config,
+        "ceilings": machine["ceilings"],
+        "tiers": machine["tiers"],
+        "sandbox": machine["sandbox"],
         "scheduler": "off",
         "run": run,
         "activeRuns": active,
@@ -78,6 +85,7 @@ pub(super) async fn overview(
             },
             "localBuilderHealth": local_builder_health(&api),
             "governanceStats": events,
+            "builder": api.overnight.switchboard().describe().await?,
         },
     })))
 }

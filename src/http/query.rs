@@ -12,7 +12,7 @@ use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::{IssueNumber, RepoName, RunId};
 use crate::domain::run::RunStatus;
 use crate::escalation::Period;
-use crate::store::{EventQuery, Idempotency, RunFilter};
+use crate::store::{EventQuery, Idempotency, MemoryQuery, RunFilter};
 
 /// The longest a request may wait for a night: below the minute at which proxies give up.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(55);
@@ -27,6 +27,9 @@ impl Parameters {
     fn read(query: &str, known: &[&str], lists: &[&str]) -> Result<Self, ApiError> {
         let mut seen: Vec<(String, String)> = Vec::new();
         for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            if key.contains('\0') || value.contains('\0') {
+                return Err(bad(body::NUL.to_owned()));
+            }
             if !known.contains(&key.as_ref()) {
                 let takes = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 return Err(bad(format!(
@@ -218,6 +221,22 @@ fn filtered(parameters: &Parameters) -> Result<EventQuery, ApiError> {
             (text.chars().count() <= LONGEST_TEXT && !text.contains('\0')).then(|| text.to_owned())
         })?,
         ..EventQuery::default()
+    })
+}
+
+/// `?scope&owner&repo&prefix&history` of `GET …/governance/memory`.
+pub fn memory(query: &str) -> Result<MemoryQuery, ApiError> {
+    let known = ["scope", "owner", "repo", "prefix", "history"];
+    let parameters = Parameters::read(query, &known, &[])?;
+    let history = parameters.parsed("history", "true or false", |text| text.parse().ok())?;
+    Ok(MemoryQuery {
+        scope: parameters
+            .parsed("scope", "global, foreman or project", |text| text.parse().ok())?,
+        project: parameters.repo()?.map(|repo| repo.key()),
+        prefix: parameters.parsed("prefix", "up to 200 characters", |text| {
+            (text.chars().count() <= LONGEST_TEXT && !text.contains('\0')).then(|| text.to_owned())
+        })?,
+        history: history.unwrap_or(false),
     })
 }
 

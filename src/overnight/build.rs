@@ -1,9 +1,10 @@
 //! One round of building: a fresh workspace, leave for the tier, the builder, and what it left.
 
+use super::copilot;
 use super::issue::{Came, Worker, select};
 use super::learn;
 use super::night::EngineError;
-use crate::builders::{BuildOutcome, Task};
+use crate::builders::{BuildOutcome, Keeper, Task};
 use crate::domain::attempt::{Admission, CLIMB_TO, Event, Left, State};
 use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::{CommitId, EscalationId};
@@ -22,6 +23,9 @@ pub(super) enum Built {
 }
 
 pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError> {
+    if let Some(built) = copilot::round(worker).await? {
+        return Ok(built);
+    }
     if let Some(lowered) = ensure_admitted(worker).await? {
         return Ok(lowered);
     }
@@ -42,7 +46,8 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
     let from = start_commit(worker).await?;
     let identity = parts.sandbox.identity();
     worker.mirror.checkout(&from, &workspace, identity).await?;
-    let place = sandbox::prepare_place(&workspace, &dir.join("private"), identity)?;
+    let mut place = sandbox::prepare_place(&workspace, &dir.join("private"), identity)?;
+    place.dependencies = fetched(worker).await;
     parts.failpoints.hit("workspace.ready");
 
     let tier = chain[0];
@@ -64,12 +69,18 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         issue: worker.number(),
         kind: worker.planned.sequence_type,
         title: worker.issue.title.clone(),
-        body: worker.issue.body.clone(),
+        body: super::texts::issue_text(&worker.issue),
         attempt: worker.attempt.clone(),
         round: worker.state.round + 1,
         feedback: worker.state.feedback.clone(),
         half_done,
         workspace: place,
+        keeper: Some(Keeper {
+            mirror: worker.mirror.clone(),
+            base: worker.state.stand.base.clone(),
+            name: State::progress_ref(&worker.attempt, worker.state.round),
+            author: parts.settings.author.clone(),
+        }),
         base: worker.state.stand.base.clone(),
         chain,
         escalation: worker.state.admission.as_ref().map(|admission| admission.id.clone()),
@@ -96,6 +107,18 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         BuildOutcome::Budget { message } => Came::Halt(Skip::new(ReasonCode::Budget, message)),
         BuildOutcome::Cancelled => Came::Interrupted,
     }))
+}
+
+/// What the base's setup step fetched. Without it a builder works on, with what this machine has.
+async fn fetched(worker: &Worker<'_>) -> Option<sandbox::Dependencies> {
+    let (gate, base) = (&worker.context.parts.gate, &worker.state.stand.base);
+    match gate.dependencies(worker.mirror, base, worker.context.stop).await {
+        Ok(dependencies) => dependencies,
+        Err(error) => {
+            tracing::warn!(%error, "{} is built without fetched dependencies", worker.number());
+            None
+        }
+    }
 }
 
 /// A repair goes on from the round that left the least for the gate to say, the last one where
@@ -226,7 +249,7 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
         return Ok(None);
     }
     let Some((reason, counted)) = ground(worker) else { return Ok(None) };
-    let (kind, labels) = (worker.planned.sequence_type, &worker.issue.labels);
+    let (kind, labels) = (worker.planned.sequence_type, &worker.issue.spending_labels());
     let tag = escalation::tag_for(reason, kind, labels, &settings.labels);
     let admission = Admission {
         // Deterministic, so that a crash between here and the commit below counts it once.

@@ -6,6 +6,7 @@ use super::issue::Worker;
 use crate::domain::attempt::Event;
 use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::ids::{CommitId, RepoName, RunId};
+use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::run::{IssueResult, IssueStatus, RunStatus};
 use crate::gate::BaseVerdict;
 use crate::gate::rules::secrets::without_secrets;
@@ -36,6 +37,12 @@ pub(super) fn skipped(run: &RunId, row: &IssueResult) -> NewEvent {
 pub(super) fn base(commit: &CommitId, verdict: &BaseVerdict) -> String {
     if verdict.green {
         format!("Base {} is green", commit.short())
+    } else if verdict.dependencies_unavailable {
+        format!(
+            "Base {} lacks packages that cannot be reached: {}",
+            commit.short(),
+            verdict.red.join("; ")
+        )
     } else {
         format!("Base {} is red: {}", commit.short(), verdict.red.join("; "))
     }
@@ -44,6 +51,18 @@ pub(super) fn base(commit: &CommitId, verdict: &BaseVerdict) -> String {
 /// Names the base commit, the command and what is red.
 pub(super) fn red_base(branch: &str, commit: &CommitId, verdict: &BaseVerdict) -> String {
     format!("the base {commit} (`{branch}`) is red: {}", verdict.red.join("; "))
+}
+
+/// Why nothing can stand on a base that is not green.
+pub(super) fn not_green(branch: &str, commit: &CommitId, verdict: &BaseVerdict) -> Skip {
+    if !verdict.dependencies_unavailable {
+        return Skip::new(ReasonCode::BaseRed, red_base(branch, commit, verdict));
+    }
+    let reason = format!(
+        "dependencies_unavailable: the packages that the base {commit} (`{branch}`) needs cannot be reached, so nothing can be proven on it: {}",
+        verdict.red.join("; ")
+    );
+    Skip::new(ReasonCode::DependenciesUnavailable, reason)
 }
 
 /// The events of a transition: what came of an effect, told once.
@@ -61,6 +80,19 @@ pub(super) fn transition(worker: &Worker<'_>, event: &Event) -> Vec<NewEvent> {
                     .with("round", worker.state.round)
                     .with("summary", summary),
             ]
+        }
+        Event::CopilotBuilt { summary } => {
+            let summary = without_secrets(summary, &worker.context.parts.redactor);
+            vec![
+                worker
+                    .event(EventType::BuildFinished, format!("{number} was built by Copilot"))
+                    .with("builder", "copilot")
+                    .with("summary", summary),
+            ]
+        }
+        Event::HeadMoved => {
+            let text = format!("Copilot's pull request for {number} was pushed to meanwhile");
+            vec![worker.event(EventType::GateJudged, text)]
         }
         Event::BuildFailed { code, message, .. } => vec![
             worker
@@ -105,6 +137,15 @@ pub(super) fn transition(worker: &Worker<'_>, event: &Event) -> Vec<NewEvent> {
             vec![worker.event(EventType::GateJudged, text)]
         }
         Event::BranchTaken { reason } => vec![blocked(worker, format!("{number}: {reason}"))],
+        Event::PullOpened(pull) if worker.state.by_copilot() => vec![
+            worker
+                .event(
+                    EventType::CopilotMarked,
+                    format!("{number}: {} passed and says so", pull.url),
+                )
+                .with("prUrl", pull.url.as_str())
+                .with("number", pull.number),
+        ],
         Event::PullOpened(pull) => vec![
             worker
                 .event(EventType::PrOpened, format!("Opened {} for {number}", pull.url))

@@ -75,7 +75,7 @@ pub(super) async fn skip_for_red_base(context: &Context<'_>, why: &str) -> Resul
 }
 
 async fn set_with_write_access(context: &Context<'_>, number: IssueNumber) -> bool {
-    let mut people = People::new(&context.parts.github, &context.request.repo);
+    let mut people = People::new(&context.github, &context.request.repo);
     matches!(people.label(number, REPAIR_BASE_LABEL).await, Ok(LabelWord::Counts { .. }))
 }
 

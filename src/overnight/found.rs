@@ -44,7 +44,7 @@ async fn look(
     repo: &RepoName,
     repository: &Repository,
 ) -> Result<Vec<String>, String> {
-    let mirror = open_mirror(parts, repo, repository)
+    let mirror = open_mirror(parts, &parts.github, repo, repository)
         .await
         .map_err(|error: PlanError| format!("the repository cannot be cloned: {error}"))?;
     let tip = mirror.tip(&repository.default_branch).await.map_err(|error| error.to_string())?;

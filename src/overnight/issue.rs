@@ -5,7 +5,9 @@
 
 use std::time::Instant;
 
+use super::branch::{self, Place};
 use super::build::{self, Built};
+use super::copilot_mark;
 use super::describe;
 use super::judge::{self, BaseJudge};
 use super::labels;
@@ -44,6 +46,8 @@ pub(super) enum Came {
     Judged(Box<Judgement>, Event),
     /// The night ends for this reason.
     Halt(Skip),
+    /// This issue ends for this reason, and nothing else does.
+    Skip(Skip),
     Interrupted,
 }
 
@@ -157,13 +161,10 @@ async fn start<'a>(
                 let (state, effect) = attempt::step(state, Event::Restarted, rules(context));
                 (stored.id, state, effect, true)
             }
-            None => match stand::choose(context, mirror, bases, number).await? {
-                Choice::On(stand) => {
-                    let state = State::new(first_tier(context, &planned, &issue), stand);
-                    (AttemptId::fresh(), state, Effect::Build, false)
-                }
-                Choice::Skip(skip) => return Ok(Start::Skip(skip)),
-                Choice::Halt(skip) => return Ok(Start::Halt(skip)),
+            None => match begin(context, mirror, bases, &planned, &issue).await? {
+                Begun::Work(attempt, state, effect) => (attempt, *state, effect, false),
+                Begun::Skip(skip) => return Ok(Start::Skip(skip)),
+                Begun::Halt(skip) => return Ok(Start::Halt(skip)),
             },
         };
     let before = row.execution_time;
@@ -171,6 +172,41 @@ async fn start<'a>(
     let worker =
         Worker { context, mirror, bases, planned, issue, attempt, state, row, begun, before };
     Ok(Start::Worker(Box::new(worker), effect, resumed))
+}
+
+/// An attempt that nobody began before, or why there is none.
+enum Begun {
+    Work(AttemptId, Box<State>, Effect),
+    Skip(Skip),
+    Halt(Skip),
+}
+
+async fn begin(
+    context: &Context<'_>,
+    mirror: &Mirror,
+    bases: &BaseJudge<'_>,
+    planned: &PlannedIssue,
+    issue: &Issue,
+) -> Result<Begun, EngineError> {
+    let stand = match stand::choose(context, mirror, bases, issue.number).await? {
+        Choice::On(stand) => stand,
+        Choice::Skip(skip) => return Ok(Begun::Skip(skip)),
+        Choice::Halt(skip) => return Ok(Begun::Halt(skip)),
+    };
+    let id = AttemptId::fresh();
+    match branch::choose(context, mirror, issue, &stand).await? {
+        Place::Free(branch) => {
+            let mut state = State::new(first_tier(context, planned, issue), stand);
+            state.branch = Some(branch);
+            Ok(Begun::Work(id, Box::new(state), Effect::Build))
+        }
+        Place::Adopted { state, tip } => {
+            let work = State::work_ref(&id, state.round);
+            mirror.save_ref(&work, tip.as_str()).await?;
+            Ok(Begun::Work(id, state, Effect::Judge))
+        }
+        Place::None(skip) => Ok(Begun::Skip(skip)),
+    }
 }
 
 pub(super) fn rules(context: &Context<'_>) -> Rules {
@@ -198,7 +234,7 @@ pub(super) fn select(
 ) -> escalation::Selection {
     let facts = escalation::context_for(
         planned,
-        &issue.labels,
+        &issue.spending_labels(),
         issue.milestone_due,
         chrono::Utc::now(),
         &context.parts.settings.labels,
@@ -212,7 +248,9 @@ impl Worker<'_> {
     }
 
     pub fn branch(&self) -> String {
-        branch_for(self.issue.number)
+        let of_copilot = self.state.copilot().and_then(|work| work.branch.clone());
+        let ours = || self.state.branch.clone();
+        of_copilot.or_else(ours).unwrap_or_else(|| branch_for(self.issue.number))
     }
 
     pub fn event(&self, kind: EventType, description: impl Into<String>) -> NewEvent {
@@ -265,6 +303,7 @@ impl Worker<'_> {
                 Effect::Judge => judge::candidate(self).await?,
                 Effect::Push => publish::push(self).await?,
                 Effect::OpenPull => publish::open_pull(self).await?,
+                Effect::Mark => copilot_mark::mark(self).await?,
                 Effect::Comment => publish::comment(self).await?,
                 Effect::End(outcome) => {
                     let outcome = outcome.clone();
@@ -280,8 +319,12 @@ impl Worker<'_> {
                     event
                 }
                 Came::Halt(skip) => {
-                    self.end_halting(&skip).await?;
+                    self.end_skipped(&skip).await?;
                     return Ok(IssueEnd::Halt(skip));
+                }
+                Came::Skip(skip) => {
+                    self.end_skipped(&skip).await?;
+                    return Ok(IssueEnd::Done);
                 }
                 Came::Interrupted => return self.pause().await,
             };
@@ -298,7 +341,7 @@ impl Worker<'_> {
         let name = match self.state.phase {
             Phase::Building => return,
             Phase::Gating => "work.kept",
-            Phase::Pushing => "gate.stored",
+            Phase::Pushing | Phase::Marking => "gate.stored",
             Phase::OpeningPull => "push.observed",
             Phase::Commenting => "pull.observed",
             Phase::Ended => "comment.observed",
@@ -309,7 +352,7 @@ impl Worker<'_> {
     /// The mirror with a token that still lives: a round may take longer than one of an App does.
     pub async fn live_mirror(&self) -> Mirror {
         let repo = &self.context.request.repo;
-        let live = planning::with_live_token(self.context.parts, repo, self.mirror).await;
+        let live = planning::with_live_token(&self.context.github, repo, self.mirror).await;
         live.unwrap_or_else(|error| {
             tracing::warn!(%error, "no fresh token for git, going on with the last one");
             self.mirror.clone()

@@ -11,12 +11,12 @@ use super::issue::{Came, Worker};
 use super::labels;
 use super::learn;
 use super::night::{Context, EngineError, notes_json};
+use super::overlap;
 use super::planning::has_label;
 use crate::domain::attempt::{self, Event};
 use crate::domain::event::{EventType, Severity};
 use crate::domain::evidence::{ChangeSize, Check};
 use crate::domain::ids::{CommitId, TreeId};
-use crate::domain::plan::{ReasonCode, Skip};
 use crate::gate::{self, BaseVerdict, Verdict};
 use crate::git::{Merge, Mirror, TreeOrCommit};
 use crate::store::Change;
@@ -93,8 +93,18 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     };
     mirror.fetch().await?;
     let built_on = worker.state.stand.base.clone();
-    let tip =
-        mirror.tip(&worker.state.stand.base_branch).await?.unwrap_or_else(|| built_on.clone());
+    let open = overlap::open(worker, mirror, &built_on).await?;
+    if let Some((on, branch)) = overlap::to_stack_on(worker, mirror, &work, &open).await? {
+        worker.state.stand.base_branch = branch;
+        worker.state.stand.on = Some(on);
+    }
+    let published = worker.context.request.config.create_prs_automatically;
+    let moved = match worker.state.stand.on {
+        // Its blocker was not published: what carries that name on GitHub is something else.
+        Some(_) if !published => None,
+        Some(_) | None => mirror.tip(&worker.state.stand.base_branch).await?,
+    };
+    let tip = moved.unwrap_or_else(|| built_on.clone());
     let (commit, tree) = if tip == built_on {
         (work.clone(), mirror.tree_of(&work).await?)
     } else {
@@ -108,9 +118,13 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     };
     let base_verdict = worker.bases.verdict(&tip).await?;
     if !base_verdict.green && !worker.bases.may_be_red() {
-        let reason = describe::red_base(&worker.state.stand.base_branch, &tip, &base_verdict);
-        return Ok(Came::Halt(Skip::new(ReasonCode::BaseRed, reason)));
+        let skip = describe::not_green(&worker.state.stand.base_branch, &tip, &base_verdict);
+        // A blocker's branch that turned red is nobody else's base, and packages may come back.
+        let alone = worker.state.stand.on.is_some() || base_verdict.dependencies_unavailable;
+        return Ok(if alone { Came::Skip(skip) } else { Came::Halt(skip) });
     }
+    let open: Vec<gate::OpenWork> =
+        overlap::open(worker, mirror, &tip).await?.into_iter().map(|one| one.work).collect();
     worker.context.parts.failpoints.hit("gate.before");
     let policy = worker.context.parts.gate.policy(mirror, &tip).await?;
     let labels = labels::trusted(worker, &policy).await;
@@ -125,6 +139,8 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
             base_verdict: &base_verdict,
             texts: vec![worker.state.summary.clone(), worker.issue.title.clone()],
             is_bug: has_label(&worker.issue, "bug"),
+            asked: gate::Asked::new(&worker.issue.title, &worker.issue.body),
+            open: Some(&open),
             fence: worker.context.fence,
         },
         &labels,
@@ -137,7 +153,10 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     };
     worker.row.change_size = size_of(mirror, &tip, &commit).await;
     let (Verdict::Passed(_, judgement) | Verdict::Refused(judgement)) = &verdict;
-    learn::judged(worker, judgement, matches!(verdict, Verdict::Passed(..))).await?;
+    // What healing remembers is of our own builders' ways.
+    if !worker.state.by_copilot() {
+        learn::judged(worker, judgement, matches!(verdict, Verdict::Passed(..))).await?;
+    }
     worker.context.parts.failpoints.hit("gate.after");
     Ok(match verdict {
         Verdict::Passed(passed, judgement) => {

@@ -24,7 +24,7 @@ pub(super) async fn trusted(worker: &Worker<'_>, policy: &Policy) -> Vec<String>
     for label in policy.labels.keys().filter(|label| has_label(&worker.issue, label)) {
         match people.label(worker.number(), label).await {
             Ok(LabelWord::Counts { .. }) => counting.push(label.clone()),
-            Ok(LabelWord::Void(why)) => {
+            Ok(LabelWord::Unrecorded(why) | LabelWord::Void(why)) => {
                 tracing::info!(issue = %worker.number(), "a label changes nothing: {why}");
             }
             Err(error) => {

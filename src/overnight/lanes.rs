@@ -42,7 +42,7 @@ pub(super) async fn work(
             busy.insert(number);
             working.push(async move {
                 let repo = &context.request.repo;
-                let live = planning::with_live_token(context.parts, repo, mirror).await;
+                let live = planning::with_live_token(&context.github, repo, mirror).await;
                 let mirror = live.unwrap_or_else(|_| mirror.clone());
                 (number, issue::work(context, &mirror, bases, number).await)
             });

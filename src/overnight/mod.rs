@@ -3,26 +3,36 @@
 //! Owns the order of things and what is written when. Never speaks SQL, HTTP or git itself: the
 //! rooms below do.
 
+mod branch;
 mod build;
+mod copilot;
+mod copilot_before;
+mod copilot_mark;
+mod copilot_texts;
 mod describe;
 mod desk;
 mod ending;
 mod evidence;
 mod found;
+mod hand;
 mod issue;
 mod judge;
 mod labels;
 mod lanes;
 mod learn;
 mod night;
+mod overlap;
 mod planning;
 mod publish;
 pub mod report;
 mod rows;
+mod second_night;
 mod settings;
 mod stand;
 mod texts;
+pub mod transcript;
 mod transition;
+mod vet;
 mod why;
 
 use std::collections::HashMap;
@@ -33,15 +43,17 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::builders::Switchboard;
 use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::RunId;
-use crate::domain::run::{NightConfig, NightRequest, Run};
+use crate::domain::run::{NightRequest, Run};
+use crate::github::GitHub;
 use crate::store::{self, CancelOutcome, Created, Store, StoreError};
 
 pub use desk::Desk;
 pub use evidence::{EvidenceError, LogRef, logs_of, read_log};
 pub use planning::{PlanError, PlanReport};
-pub use settings::{Parts, Settings};
+pub use settings::{CopilotSettings, Parts, Settings};
 pub use why::{Doing, Why, doing, why};
 
 /// How often we look whether a waited-for run has ended, besides being told.
@@ -193,6 +205,18 @@ impl Overnight {
         &self.0.parts.store
     }
 
+    /// The switch between Copilot and the desktop builder.
+    #[must_use]
+    pub fn switchboard(&self) -> Switchboard {
+        self.0.parts.switchboard.clone()
+    }
+
+    /// For whoever checks on GitHub besides the nights.
+    #[must_use]
+    pub fn github(&self) -> GitHub {
+        self.0.parts.github.clone()
+    }
+
     /// What people ask of quota, money, approvals and reports.
     #[must_use]
     pub fn desk(&self) -> Desk {
@@ -205,22 +229,21 @@ impl Overnight {
         }
     }
 
-    /// The `config` object of `GET /api/foreman/overnight`.
+    /// What nights here have to work with: `{"ceilings", "tiers", "sandbox"}`.
     #[must_use]
-    pub fn overview(&self) -> serde_json::Value {
+    pub fn machine(&self) -> serde_json::Value {
         let parts = &self.0.parts;
-        let defaults = NightConfig {
-            enabled: parts.settings.enabled,
-            budget_usd: parts.settings.night_usd,
-            ..NightConfig::default()
-        };
-        let mut overview = serde_json::to_value(defaults).unwrap_or_default();
-        if let Some(map) = overview.as_object_mut() {
-            map.insert("ceilings".to_owned(), parts.settings.ceilings_json());
-            map.insert("tiers".to_owned(), parts.tiers_json());
-            map.insert("sandbox".to_owned(), json!(parts.sandbox.report()));
-        }
-        overview
+        json!({
+            "ceilings": parts.settings.ceilings_json(),
+            "tiers": parts.tiers_json(),
+            "sandbox": parts.sandbox.report(),
+        })
+    }
+
+    /// `OVERNIGHT_EXECUTION_ENABLED`.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.0.parts.settings.enabled
     }
 
     /// Goes on with every unfinished night that is ours to take; how many it took up.

@@ -13,7 +13,7 @@ use super::judge::BaseJudge;
 use super::planning::{self, PlanError};
 use super::rows::{Board, Notes};
 use super::settings::Parts;
-use super::{describe, dry, lanes};
+use super::{describe, dry, lanes, vet};
 use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::{IssueNumber, RunId};
 use crate::domain::issue::Repository;
@@ -21,6 +21,7 @@ use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::run::{IssueStatus, NightRequest, RunStatus};
 use crate::gate::GateError;
 use crate::git::GitError;
+use crate::github::{GitHub, GitHubError};
 use crate::store::{Change, Fence, Night, StoreError};
 
 /// A lease lives for 30 s: without a renewal for this long, its owner stops.
@@ -33,6 +34,8 @@ pub(super) enum EngineError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Git(#[from] GitError),
+    #[error(transparent)]
+    GitHub(#[from] GitHubError),
     #[error(transparent)]
     Gate(#[from] GateError),
     #[error("the workspace cannot be made: {0}")]
@@ -50,6 +53,7 @@ impl EngineError {
             Self::Store(StoreError::Corrupt { .. }) => false,
             Self::Store(_) | Self::Interrupted => true,
             Self::Git(error) | Self::Gate(GateError::Git(error)) => error.is_transient(),
+            Self::GitHub(error) => error.is_passing(),
             Self::Gate(_) | Self::Workspace(_) | Self::Stored { .. } => false,
         }
     }
@@ -58,6 +62,8 @@ impl EngineError {
 /// What everybody who works on a night shares.
 pub(super) struct Context<'a> {
     pub parts: &'a Parts,
+    /// GitHub with a night's patience, until the night is to stop.
+    pub github: GitHub,
     pub fence: &'a Fence,
     pub request: &'a NightRequest,
     /// Cancelled by a person, by shutdown, or because the lease was lost.
@@ -80,6 +86,7 @@ impl Context<'_> {
         match error {
             EngineError::Store(_) | EngineError::Interrupted => error.is_passing(),
             EngineError::Git(_)
+            | EngineError::GitHub(_)
             | EngineError::Gate(_)
             | EngineError::Workspace(_)
             | EngineError::Stored { .. } => error.is_passing() && !self.last_try,
@@ -180,15 +187,16 @@ async fn execute(
     announce(parts, fence, &request, first).await?;
     parts.failpoints.hit("run.started");
 
+    let github = parts.github.for_a_night(stop.clone());
     let board = match stored_board(parts, night).await? {
         Some(board) => board,
-        None => match make_plan(parts, fence, &request, stop).await? {
+        None => match make_plan(parts, &github, fence, &request, stop).await? {
             Some(board) => board,
             None => return Ok(()),
         },
     };
     let board = Mutex::new(board);
-    let context = Context { parts, fence, request: &request, stop, last_try, board };
+    let context = Context { parts, github, fence, request: &request, stop, last_try, board };
     let ended = if request.dry_run {
         dry_rows(&context).await?;
         Ended::Through
@@ -234,13 +242,14 @@ async fn stored_board(parts: &Parts, night: &Night) -> Result<Option<Board>, Eng
 /// Plans and stores the plan; `None` when the night failed instead.
 async fn make_plan(
     parts: &Parts,
+    github: &GitHub,
     fence: &Fence,
     request: &NightRequest,
     stop: &CancellationToken,
 ) -> Result<Option<Board>, EngineError> {
     parts.failpoints.hit("plan.before");
     let gathered = tokio::select! {
-        gathered = planning::gather(parts, request) => gathered,
+        gathered = planning::gather(parts, github, request) => gathered,
         () = stop.cancelled() => return Err(EngineError::Interrupted),
     };
     let gathered = match gathered {
@@ -253,7 +262,9 @@ async fn make_plan(
         }
     };
     let eligible = gathered.plan.eligible().count();
-    if eligible > 0 && !request.dry_run && parts.live_tiers().is_empty() {
+    // With Copilot set up there is somebody to ask.
+    let nobody = parts.live_tiers().is_empty() && parts.settings.copilot.is_none();
+    if eligible > 0 && !request.dry_run && nobody {
         let error = "no model and no local builder is configured: set OPENAI_API_KEY, LOCAL_BUILDER_BASE_URL or LOCAL_BUILDER_COMMAND";
         ending::failed(parts, fence, request, error, false).await?;
         return Ok(None);
@@ -274,6 +285,7 @@ async fn make_plan(
     .with("totalIssues", rows.len())
     .with("eligibleIssues", eligible);
     changes.push(Change::Event(event));
+    changes.extend(vet::events(&fence.run, &board.notes.issues).into_iter().map(Change::Event));
     for row in rows {
         if row.status == IssueStatus::Skipped {
             changes.push(Change::Event(describe::skipped(&fence.run, &row)));
@@ -311,7 +323,12 @@ async fn work_through(context: &Context<'_>) -> Result<Ended, EngineError> {
         }
     };
     let opened = tokio::select! {
-        opened = planning::open_mirror(context.parts, &context.request.repo, &repository) => opened,
+        opened = planning::open_mirror(
+            context.parts,
+            &context.github,
+            &context.request.repo,
+            &repository,
+        ) => opened,
         () = context.stop.cancelled() => return Err(EngineError::Interrupted),
     };
     let mirror = match opened {
@@ -338,6 +355,13 @@ async fn work_through(context: &Context<'_>) -> Result<Ended, EngineError> {
         Err(error) => return Err(error),
     };
     context.parts.failpoints.hit("base.judged");
+    if !verdict.green && verdict.dependencies_unavailable {
+        // Nothing was proven either way, and nothing can be until they are there again.
+        let skip = describe::not_green(&repository.default_branch, &tip, &verdict);
+        let rest = context.board().unfinished();
+        skip_all(context, rest, &skip).await?;
+        return Ok(Ended::Failed(skip.reason));
+    }
     if !verdict.green {
         let why = describe::red_base(&repository.default_branch, &tip, &verdict);
         skip_for_red_base(context, &why).await?;

@@ -1,26 +1,29 @@
 //! From GitHub to a plan: intake, what is decided before ordering, and the order itself.
 //!
 //! Used by a night and by the plan route alike, so that both say the same. Changes nothing outside
-//! the data folder.
+//! the data folder. Long because what earlier nights left is decided here too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::found::{self, Found};
+use super::hand::Hand;
+use super::second_night::{self, Earlier, SecondNight};
 use super::settings::Parts;
 use super::texts;
-use crate::domain::ids::{IssueNumber, RepoName, branch_for};
+use super::vet;
+use crate::domain::ids::{IssueNumber, RepoName};
 use crate::domain::issue::{BlockerState, Issue, Repository};
 use crate::domain::plan::{Plan, PlannedIssue, ReasonCode, Skip};
-use crate::domain::run::{IssueStatus, NightRequest};
+use crate::domain::run::NightRequest;
 use crate::escalation::{self, Forecast, Source};
 use crate::git::{GitError, Mirror};
-use crate::github::intake::{LabelWord, People};
-use crate::github::{GitHubError, Pull, intake};
+use crate::github::intake::People;
+use crate::github::{GitHub, GitHubError, Pull, intake};
 use crate::sequencing;
 use crate::store::{IssueHistory, StoreError};
 
@@ -28,8 +31,6 @@ use crate::store::{IssueHistory, StoreError};
 const ENOUGH_HISTORY: usize = 5;
 /// Keeps an issue out of nights.
 const SKIP_LABEL: &str = "foreman:skip";
-/// Set by someone with write access: work on it again although nothing changed.
-const RETRY_LABEL: &str = "foreman:retry";
 
 /// Why no plan could be made.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,20 @@ pub(super) struct OpenPull {
     pub number: u64,
     pub url: String,
     pub head: String,
+    /// Absent in what older versions stored.
+    #[serde(default)]
+    pub branch: Option<String>,
+}
+
+impl From<Pull> for OpenPull {
+    fn from(pull: Pull) -> Self {
+        Self {
+            number: pull.number.0,
+            url: pull.html_url,
+            head: pull.head_sha,
+            branch: Some(pull.head_branch),
+        }
+    }
 }
 
 /// The plan as the route and the command line show it.
@@ -94,7 +109,7 @@ pub(super) async fn report(parts: &Parts, request: &NightRequest) -> Result<Plan
     if !parts.github.has_credential() {
         return Err(PlanError::NoCredential);
     }
-    let gathered = gather(parts, request).await?;
+    let gathered = gather(parts, &parts.github, request).await?;
     let forecast = forecast(parts, request, gathered.plan.eligible().count()).await?;
     let checks = found::found(parts, &request.repo, &gathered.repository).await;
     let chains = gathered.plan.issues.iter().map(|issue| DependencyChain {
@@ -135,14 +150,25 @@ async fn forecast(
 }
 
 /// Fetches, looks up what is named but not there, and plans.
-pub(super) async fn gather(parts: &Parts, request: &NightRequest) -> Result<Gathered, PlanError> {
-    let repository = parts.github.repository(&request.repo).await?;
-    let issues =
-        intake::read_open_issues(&parts.github, &request.repo, &parts.settings.trust).await?;
-    let known = look_up_outside(parts, &request.repo, &issues).await?;
-    let login = parts.github.login().await?;
+pub(super) async fn gather(
+    parts: &Parts,
+    github: &GitHub,
+    request: &NightRequest,
+) -> Result<Gathered, PlanError> {
+    let repository = github.repository(&request.repo).await?;
+    let mut issues = intake::read_open_issues(github, &request.repo, &parts.settings.trust).await?;
+    vet::hold_approvals(parts, &request.repo, &mut issues).await?;
+    let known = look_up_outside(github, &request.repo, &issues).await?;
+    let hand = Hand::of::<PlanError>(github, &parts.store, &request.repo).await?;
 
-    let mut skips = skips_by_label_and_marker(&issues, login.as_deref());
+    let mut skips = skips_by_label_and_marker(&issues, &hand);
+    // Of all issues, not only those that would be worked on: dependents stack on a pull request
+    // also where its issue was not asked for.
+    let mut open_pulls = second_night::open_pulls(github, &request.repo, &hand).await?;
+    open_pulls.retain(|number, _| issues.iter().any(|issue| issue.number == *number));
+    for (number, pull) in &open_pulls {
+        skips.insert(*number, has_open_pull(pull));
+    }
     let history: BTreeMap<IssueNumber, IssueHistory> = parts
         .store
         .history(&request.repo)
@@ -150,9 +176,9 @@ pub(super) async fn gather(parts: &Parts, request: &NightRequest) -> Result<Gath
         .into_iter()
         .map(|entry| (entry.issue, entry))
         .collect();
+    let mut people = People::new(github, &request.repo);
     let mut second =
-        SecondNight { parts, request, repository: &repository, login, history, base: None };
-    let mut open_pulls = BTreeMap::new();
+        SecondNight { parts, github, request, repository: &repository, hand, history, base: None };
     let mut looked_at = BTreeSet::new();
     // Whoever is left out makes room for the next: plan again until everybody who would be worked
     // on has been looked at.
@@ -180,12 +206,15 @@ pub(super) async fn gather(parts: &Parts, request: &NightRequest) -> Result<Gath
         }
         for number in unseen {
             looked_at.insert(number);
-            let Some(issue) = issues.iter().find(|issue| issue.number == number) else { continue };
+            let Some(issue) = issues.iter_mut().find(|issue| issue.number == number) else {
+                continue;
+            };
             match second.look(issue, &open_pulls).await? {
-                Earlier::Nothing => {}
+                Earlier::Nothing => {
+                    vet::vet(parts, &mut people, &request.repo, &second.hand, issue).await?;
+                }
                 Earlier::OpenPull(pull) => {
-                    let reason = format!("has open pull request #{}", pull.number);
-                    skips.insert(number, Skip::new(ReasonCode::OpenPullRequest, reason));
+                    skips.insert(number, has_open_pull(&pull));
                     open_pulls.insert(number, pull);
                 }
                 Earlier::Skip(skip) => {
@@ -196,8 +225,13 @@ pub(super) async fn gather(parts: &Parts, request: &NightRequest) -> Result<Gath
     }
 }
 
+fn has_open_pull(pull: &OpenPull) -> Skip {
+    let reason = format!("has open pull request #{}", pull.number);
+    Skip::new(ReasonCode::OpenPullRequest, reason)
+}
+
 async fn look_up_outside(
-    parts: &Parts,
+    github: &GitHub,
     repo: &RepoName,
     issues: &[Issue],
 ) -> Result<BTreeMap<(Option<String>, IssueNumber), BlockerState>, PlanError> {
@@ -208,7 +242,7 @@ async fn look_up_outside(
             None => Some(repo.clone()),
         };
         let state = match target {
-            Some(target) => match parts.github.issue_state(&target, number).await {
+            Some(target) => match github.issue_state(&target, number).await {
                 Ok(state) => state,
                 // Another repository we may not read: unknown, not a failed night.
                 Err(GitHubError::Forbidden { .. }) if elsewhere.is_some() => BlockerState::Unknown,
@@ -221,11 +255,10 @@ async fn look_up_outside(
     Ok(known)
 }
 
-fn skips_by_label_and_marker(issues: &[Issue], login: Option<&str>) -> BTreeMap<IssueNumber, Skip> {
+fn skips_by_label_and_marker(issues: &[Issue], hand: &Hand) -> BTreeMap<IssueNumber, Skip> {
     let mut skips = BTreeMap::new();
     for issue in issues {
-        let ours = login.is_some_and(|login| login.eq_ignore_ascii_case(&issue.author));
-        if ours && texts::is_incident(&issue.body) {
+        if hand.wrote(Some(&issue.author)) && texts::is_incident(&issue.body) {
             let skip = Skip::new(ReasonCode::ForemanIssue, "one of Foreman's own reports");
             skips.insert(issue.number, skip);
         } else if has_label(issue, SKIP_LABEL) {
@@ -250,156 +283,24 @@ pub(super) fn content_digest(issue: &Issue) -> String {
     hex::encode(hasher.finalize())
 }
 
-/// What an earlier night left of an issue.
-enum Earlier {
-    Nothing,
-    OpenPull(OpenPull),
-    Skip(Skip),
-}
-
-/// Looks at what earlier nights left, before anything is spent on it again.
-struct SecondNight<'a> {
-    parts: &'a Parts,
-    request: &'a NightRequest,
-    repository: &'a Repository,
-    login: Option<String>,
-    history: BTreeMap<IssueNumber, IssueHistory>,
-    /// The base's tip, once somebody needed it.
-    base: Option<Option<String>>,
-}
-
-impl SecondNight<'_> {
-    async fn look(
-        &mut self,
-        issue: &Issue,
-        open_pulls: &BTreeMap<IssueNumber, OpenPull>,
-    ) -> Result<Earlier, PlanError> {
-        let branch = branch_for(issue.number);
-        let pulls = self.parts.github.pulls_of_branch(&self.request.repo, &branch).await?;
-        if let Some(open) = pulls.iter().find(|pull| pull.open) {
-            if self.is_ours(open, issue.number) {
-                return Ok(Earlier::OpenPull(OpenPull {
-                    number: open.number.0,
-                    url: open.html_url.clone(),
-                    head: open.head_sha.clone(),
-                }));
-            }
-            let reason = format!(
-                "pull request {} from branch `{branch}` was not made by Foreman: close it or rename its branch",
-                open.number
-            );
-            return Ok(Earlier::Skip(Skip::new(ReasonCode::BranchTaken, reason)));
-        }
-        let unchanged = self
-            .history
-            .get(&issue.number)
-            .and_then(|past| past.issue_digest.as_deref())
-            .is_none_or(|digest| digest == content_digest(issue));
-        let closed = pulls.iter().find(|pull| self.is_ours(pull, issue.number));
-        if let Some(closed) = closed.filter(|_| unchanged) {
-            let how = if closed.merged { "was merged" } else { "was closed unmerged" };
-            return self
-                .unless_retried(issue, format!("its pull request {} {how}", closed.number))
-                .await;
-        }
-        let refused = self.history.get(&issue.number).is_some_and(|past| {
-            past.status == IssueStatus::Failed
-                && past.issue_digest.is_some()
-                && past.reason_code.is_some_and(was_the_issues_own_failure)
-        });
-        if refused && unchanged && self.base_unchanged(issue.number, open_pulls).await? {
-            return self
-                .unless_retried(
-                    issue,
-                    "an earlier night failed on it and neither it nor the base changed since"
-                        .to_owned(),
-                )
-                .await;
-        }
-        Ok(Earlier::Nothing)
-    }
-
-    fn is_ours(&self, pull: &Pull, issue: IssueNumber) -> bool {
-        let by_us = match &self.login {
-            Some(login) => {
-                pull.author.as_deref().is_some_and(|author| login.eq_ignore_ascii_case(author))
-            }
-            None => true,
-        };
-        by_us && texts::has_marker(&pull.body, issue)
-    }
-
-    /// Whether the work would stand where it stood: on the base's tip, or, stacked, on the branch
-    /// of a blocker's open pull request.
-    async fn base_unchanged(
-        &mut self,
-        issue: IssueNumber,
-        open_pulls: &BTreeMap<IssueNumber, OpenPull>,
-    ) -> Result<bool, PlanError> {
-        let before = self.history.get(&issue).and_then(|past| past.base_sha.clone());
-        if before.is_some_and(|before| {
-            open_pulls.values().any(|pull| pull.head.as_str() == before.as_str())
-        }) {
-            return Ok(true);
-        }
-        if self.base.is_none() {
-            let mirror = open_mirror(self.parts, &self.request.repo, self.repository).await?;
-            let tip = mirror.tip(&self.repository.default_branch).await?;
-            self.base = Some(tip.map(|commit| commit.to_string()));
-        }
-        let before = self.history.get(&issue).and_then(|past| past.base_sha.as_ref());
-        let now = self.base.as_ref().and_then(Option::as_ref);
-        Ok(before.is_some_and(|before| now.is_some_and(|now| before.as_str() == now)))
-    }
-
-    /// Skips, unless someone with write access asked to try again.
-    async fn unless_retried(&self, issue: &Issue, why: String) -> Result<Earlier, PlanError> {
-        if has_label(issue, RETRY_LABEL) {
-            let mut people = People::new(&self.parts.github, &self.request.repo);
-            let word = people.label(issue.number, RETRY_LABEL).await?;
-            if let LabelWord::Counts { at, .. } = word
-                && !self.is_used_up(issue.number, at)
-            {
-                return Ok(Earlier::Nothing);
-            }
-        }
-        let reason = format!(
-            "{why}: edit the issue, or let someone with write access add the label `{RETRY_LABEL}` (again, if it is there)"
-        );
-        Ok(Earlier::Skip(Skip::new(ReasonCode::UnchangedSinceRefusal, reason)))
-    }
-
-    /// A label asks for one more try: set before the last one ended, it has had its answer. We take
-    /// no label off, so one left there would pay again every night. GitHub's times are whole seconds.
-    fn is_used_up(&self, issue: IssueNumber, set_at: Option<DateTime<Utc>>) -> bool {
-        let ended = self.history.get(&issue).map(|past| past.ended_at.timestamp());
-        set_at.is_some_and(|at| ended.is_some_and(|ended| at.timestamp() < ended))
-    }
-}
-
-/// Failures that the same issue on the same base would meet again. What broke for want of a model,
-/// money or a connection is tried again the next night.
-fn was_the_issues_own_failure(code: ReasonCode) -> bool {
-    matches!(code, ReasonCode::GateRefused | ReasonCode::BuilderFailed | ReasonCode::NoChange)
-}
-
 /// The repository's mirror, made or brought up to date. Dropping the future stops git; what is done
 /// through the mirror later is not cut off by a night's cancellation, so that no half push is left.
 pub(super) async fn open_mirror(
     parts: &Parts,
+    github: &GitHub,
     repo: &RepoName,
     repository: &Repository,
 ) -> Result<Mirror, PlanError> {
-    let token = parts.github.token_for_git(repo).await?;
+    let token = github.token_for_git(repo).await?;
     Ok(parts.git.mirror(repo, &repository.clone_url, token, CancellationToken::new()).await?)
 }
 
 /// The same mirror with a token that still lives: those of a GitHub App end within the hour.
 pub(super) async fn with_live_token(
-    parts: &Parts,
+    github: &GitHub,
     repo: &RepoName,
     mirror: &Mirror,
-) -> Result<Mirror, PlanError> {
-    let token = parts.github.token_for_git(repo).await?;
-    Ok(mirror.clone().with_token(token)?)
+) -> Result<Mirror, GitHubError> {
+    let token = github.token_for_git(repo).await?;
+    Ok(mirror.clone().with_token(token))
 }

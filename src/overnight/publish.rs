@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::branch::{is_unpublished, taken};
+use super::hand::Hand;
 use super::issue::{Came, Worker};
 use super::labels;
 use super::night::EngineError;
 use super::texts;
+use super::{copilot_mark, copilot_texts};
 use crate::domain::attempt::{Candidate, Event, Outcome, PullRef};
 use crate::domain::event::{EventType, Severity};
-use crate::domain::ids::CommitId;
 use crate::gate::{self, GatesPassed};
 use crate::git::{Merge, Mirror, Push};
-use crate::github::{GitHubError, NewPull, Pull};
-use crate::store::{Change, EffectState};
+use crate::github::{Comment, GitHubError, NewPull, Pull};
+use crate::store::{Change, EffectState, StoreError};
 
 /// How often an effect is tried when GitHub or the connection fails; each try looks first.
 const TRIES: u32 = 4;
@@ -25,7 +27,7 @@ const TRIES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The stored proof, if it still holds: the evidence is this candidate's and its logs are there.
-async fn proof(worker: &Worker<'_>) -> Option<(GatesPassed, Candidate)> {
+pub(super) async fn proof(worker: &Worker<'_>) -> Option<(GatesPassed, Candidate)> {
     let candidate = worker.state.candidate.clone()?;
     let of = gate::Attempt {
         run: &worker.context.fence.run,
@@ -40,19 +42,19 @@ async fn proof(worker: &Worker<'_>) -> Option<(GatesPassed, Candidate)> {
     same.then_some((passed, candidate))
 }
 
-async fn note(
+pub(super) async fn note(
     worker: &Worker<'_>,
     kind: &str,
     state: EffectState,
     value: Value,
 ) -> Result<(), EngineError> {
-    let change = Change::Effect {
-        key: format!("{kind}:{}", worker.number().0),
-        kind: kind.to_owned(),
-        issue: Some(worker.number()),
-        state,
-        value,
+    // Each commit that is pushed is an effect of its own: by them we know our branches again.
+    let key = match value.get("commit").filter(|_| kind == "push").and_then(Value::as_str) {
+        Some(commit) => format!("{kind}:{}:{commit}", worker.number().0),
+        None => format!("{kind}:{}", worker.number().0),
     };
+    let change =
+        Change::Effect { key, kind: kind.to_owned(), issue: Some(worker.number()), state, value };
     Ok(worker.context.commit(vec![change]).await?)
 }
 
@@ -68,10 +70,13 @@ pub(super) async fn push(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
         return Ok(Came::Event(Event::JudgeAgain));
     }
     let expected = match there {
-        Some(tip) if &tip != passed.commit() => match ours(worker, &branch, &tip).await? {
-            true => Some(tip),
-            false => return Ok(Came::Event(Event::BranchTaken { reason: taken(&branch, &tip) })),
-        },
+        Some(tip) if &tip != passed.commit() => {
+            // The base moved since it was pushed and the new tree was judged; or it is not ours.
+            if !is_unpublished(worker.context, worker.number(), &branch, &tip).await? {
+                return Ok(Came::Event(Event::BranchTaken { reason: taken(&branch, &tip) }));
+            }
+            Some(tip)
+        }
         Some(_) | None => None,
     };
     let intent = json!({"branch": branch, "commit": passed.commit(), "replaces": expected});
@@ -90,7 +95,7 @@ pub(super) async fn push(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
             }
             Err(error) if attempt < TRIES && !worker.context.stop.is_cancelled() => {
                 tracing::warn!(%branch, %error, "pushing {branch} failed, trying again");
-                tokio::time::sleep(pause).await;
+                sleep_unless_stopped(worker, pause).await;
                 pause *= 2;
             }
             Err(error) => {
@@ -103,18 +108,14 @@ pub(super) async fn push(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
 }
 
 /// While stopping, an effect that failed is left for the next start instead of ending the issue.
-fn failed_or_interrupted(worker: &Worker<'_>, message: String) -> Result<Came, EngineError> {
+pub(super) fn failed_or_interrupted(
+    worker: &Worker<'_>,
+    message: String,
+) -> Result<Came, EngineError> {
     if worker.context.stop.is_cancelled() {
         return Ok(Came::Interrupted);
     }
     Ok(Came::Event(Event::PublishFailed { message }))
-}
-
-fn taken(branch: &str, tip: &CommitId) -> String {
-    format!(
-        "the branch `{branch}` exists on GitHub at {} and was not made by Foreman: delete or rename it",
-        tip.short()
-    )
 }
 
 /// Whether the base moved after the gate in a way that no longer merges cleanly.
@@ -135,35 +136,6 @@ async fn base_conflicts(
     })
 }
 
-/// Whether a branch's tip is a commit we made: pushed in this night, or the head of an earlier
-/// pull request of ours.
-async fn ours(worker: &Worker<'_>, branch: &str, tip: &CommitId) -> Result<bool, EngineError> {
-    let key = format!("push:{}", worker.number().0);
-    let parts = worker.context.parts;
-    if let Some(effect) = parts.store.effect(&worker.context.fence.run, &key).await? {
-        let pushed =
-            |value: &Value| value.get("commit").and_then(Value::as_str) == Some(tip.as_str());
-        if pushed(&effect.intent) || effect.observed.as_ref().is_some_and(pushed) {
-            return Ok(true);
-        }
-    }
-    let repo = &worker.context.request.repo;
-    let Ok(pulls) = parts.github.pulls_of_branch(repo, branch).await else { return Ok(false) };
-    let login = parts.github.login().await.ok().flatten();
-    Ok(pulls.iter().any(|pull| {
-        !pull.open && pull.head_sha == tip.as_str() && is_ours(worker, pull, login.as_deref())
-    }))
-}
-
-/// Written by our token's login. Where GitHub does not say who that is, the marker alone decides.
-fn by_us(login: Option<&str>, author: Option<&str>) -> bool {
-    login.is_none_or(|login| author.is_some_and(|author| login.eq_ignore_ascii_case(author)))
-}
-
-fn is_ours(worker: &Worker<'_>, pull: &Pull, login: Option<&str>) -> bool {
-    by_us(login, pull.author.as_deref()) && texts::has_marker(&pull.body, worker.number())
-}
-
 pub(super) async fn open_pull(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
     let Some((passed, _)) = proof(worker).await else {
         return Ok(Came::Event(Event::JudgeAgain));
@@ -172,9 +144,8 @@ pub(super) async fn open_pull(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     let intent = json!({"head": new.head, "base": new.base, "commit": passed.commit()});
     note(worker, "pull", EffectState::Intent, intent).await?;
     worker.context.parts.failpoints.hit("pull.before");
-    let github = &worker.context.parts.github;
+    let github = &worker.context.github;
     let repo = &worker.context.request.repo;
-    let login = github.login().await.ok().flatten();
     // The branch must still be what was judged: somebody may have pushed to it since.
     match worker.live_mirror().await.remote_tip(&new.head).await? {
         Some(tip) if &tip == passed.commit() => {}
@@ -187,22 +158,18 @@ pub(super) async fn open_pull(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     let mut last = String::new();
     for attempt in 1..=TRIES {
         if attempt > 1 {
-            tokio::time::sleep(pause).await;
+            sleep_unless_stopped(worker, pause).await;
             pause *= 2;
         }
+        if worker.context.stop.is_cancelled() {
+            return Ok(Came::Interrupted);
+        }
         // Look first: the last try, or the process before us, may have made it.
-        let found = match github.pulls_of_branch(repo, &new.head).await {
-            Ok(pulls) => {
-                pulls.into_iter().find(|pull| pull.open && is_ours(worker, pull, login.as_deref()))
-            }
-            Err(error) => {
-                last = error.to_string();
-                continue;
-            }
-        };
-        let opened = match found {
-            Some(pull) => Ok(pull),
-            None => github.open_pull(repo, &new).await,
+        let opened = match there_already(worker, &new).await {
+            Ok(Some(pull)) => Ok(pull),
+            Ok(None) => github.open_pull(repo, &new).await,
+            Err(Looked::Store(error)) => return Err(error.into()),
+            Err(Looked::GitHub(error)) => Err(error),
         };
         match opened {
             Ok(pull) if pull.head_sha != passed.commit().as_str() => {
@@ -214,7 +181,9 @@ pub(super) async fn open_pull(worker: &mut Worker<'_>) -> Result<Came, EngineErr
             }
             Ok(pull) => {
                 worker.context.parts.failpoints.hit("pull.after");
-                let observed = json!({"number": pull.number, "url": pull.html_url});
+                let observed = json!({
+                    "number": pull.number, "url": pull.html_url, "author": pull.author,
+                });
                 note(worker, "pull", EffectState::Observed, observed).await?;
                 let opened = PullRef { number: pull.number.0, url: pull.html_url };
                 return Ok(Came::Event(Event::PullOpened(opened)));
@@ -227,21 +196,42 @@ pub(super) async fn open_pull(worker: &mut Worker<'_>) -> Result<Came, EngineErr
                 }
             }
         }
-        if worker.context.stop.is_cancelled() {
-            return Ok(Came::Interrupted);
-        }
     }
     failed_or_interrupted(worker, format!("the pull request could not be opened: {last}"))
 }
 
-/// Whether trying again can help.
+/// What stopped us from looking.
+#[derive(Debug, thiserror::Error)]
+enum Looked {
+    #[error(transparent)]
+    GitHub(#[from] GitHubError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Our open pull request of this branch, where there is one.
+async fn there_already(worker: &Worker<'_>, new: &NewPull) -> Result<Option<Pull>, Looked> {
+    let (github, repo) = (&worker.context.github, &worker.context.request.repo);
+    let hand = Hand::of::<Looked>(github, &worker.context.parts.store, repo).await?;
+    let pulls = github.pulls_of_branch(repo, &new.head).await?;
+    // Where GitHub does not say who we are and we never made anything: what says word for word what
+    // we would say, on the branch that we pushed, is the one whose reply was lost.
+    let same = |pull: &Pull| pull.title == new.title && pull.body == new.body;
+    Ok(pulls.into_iter().find(|pull| pull.open && (hand.made(pull, worker.number()) || same(pull))))
+}
+
+async fn sleep_unless_stopped(worker: &Worker<'_>, time: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = worker.context.stop.cancelled() => {}
+    }
+}
+
+/// Whether trying again can help. A rate limit was waited out already, as long as a night can.
 fn is_passing(error: &GitHubError) -> bool {
     matches!(
         error,
-        GitHubError::Server { .. }
-            | GitHubError::Transport { .. }
-            | GitHubError::RateLimited { .. }
-            | GitHubError::Unreadable { .. }
+        GitHubError::Server { .. } | GitHubError::Transport { .. } | GitHubError::Unreadable { .. }
     )
 }
 
@@ -275,32 +265,39 @@ async fn new_pull(worker: &Worker<'_>, passed: &GatesPassed) -> Result<NewPull, 
 /// The one comment on the issue, made once and updated in place. A comment that cannot be made
 /// changes nothing about the outcome: it is an event.
 pub(super) async fn comment(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
-    let cost = worker.cost().await?;
     let outcome = worker.state.outcome.clone().unwrap_or(Outcome::Success);
-    let body = texts::comment(
-        &worker.issue,
-        &worker.row,
-        worker.state.pull.as_ref(),
-        &outcome,
-        cost.usd,
-        &worker.context.parts.redactor,
-    );
+    copilot_mark::report(worker, &outcome).await?;
+    let cost = worker.cost().await?;
+    let redactor = &worker.context.parts.redactor;
+    let body = match worker.state.copilot() {
+        Some(work) => {
+            copilot_texts::comment(worker.number(), &worker.row, work, &outcome, redactor)
+        }
+        None => texts::comment(
+            &worker.issue,
+            &worker.row,
+            worker.state.pull.as_ref(),
+            &outcome,
+            cost.usd,
+            redactor,
+        ),
+    };
     labels::ended(worker, &outcome).await;
     note(worker, "comment", EffectState::Intent, json!({})).await?;
     worker.context.parts.failpoints.hit("comment.before");
     let mut pause = FIRST_PAUSE;
     for attempt in 1..=TRIES {
         match upsert_comment(worker, &body).await {
-            Ok(url) => {
+            Ok(comment) => {
                 worker.context.parts.failpoints.hit("comment.after");
-                note(worker, "comment", EffectState::Observed, json!({"url": url})).await?;
+                let observed = json!({"url": comment.html_url, "author": comment.author});
+                note(worker, "comment", EffectState::Observed, observed).await?;
                 return Ok(Came::Event(Event::Commented));
             }
-            Err(error) if is_passing(&error) && attempt < TRIES => {
-                if worker.context.stop.is_cancelled() {
-                    return Ok(Came::Interrupted);
-                }
-                tokio::time::sleep(pause).await;
+            Err(_) if worker.context.stop.is_cancelled() => return Ok(Came::Interrupted),
+            Err(Looked::Store(error)) => return Err(error.into()),
+            Err(Looked::GitHub(error)) if is_passing(&error) && attempt < TRIES => {
+                sleep_unless_stopped(worker, pause).await;
                 pause *= 2;
             }
             Err(error) => {
@@ -315,18 +312,17 @@ pub(super) async fn comment(worker: &mut Worker<'_>) -> Result<Came, EngineError
     Ok(Came::Event(Event::Commented))
 }
 
-async fn upsert_comment(worker: &Worker<'_>, body: &str) -> Result<String, GitHubError> {
-    let github = &worker.context.parts.github;
-    let repo = &worker.context.request.repo;
-    let login = github.login().await?;
+async fn upsert_comment(worker: &Worker<'_>, body: &str) -> Result<Comment, Looked> {
+    let (github, repo) = (&worker.context.github, &worker.context.request.repo);
+    let hand = Hand::of::<Looked>(github, &worker.context.parts.store, repo).await?;
     let comments = github.comments(repo, worker.number()).await?;
     let ours = comments.into_iter().find(|comment| {
-        by_us(login.as_deref(), comment.author.as_deref())
-            && texts::has_marker(&comment.body, worker.number())
+        let marked = texts::has_marker(&comment.body, worker.number());
+        comment.body == body || (marked && hand.wrote(comment.author.as_deref()))
     });
-    match ours {
-        Some(comment) if comment.body == body => Ok(comment.html_url),
-        Some(comment) => Ok(github.update_comment(repo, comment.id, body).await?.html_url),
-        None => Ok(github.create_comment(repo, worker.number(), body).await?.html_url),
-    }
+    Ok(match ours {
+        Some(comment) if comment.body == body => comment,
+        Some(comment) => github.update_comment(repo, comment.id, body).await?,
+        None => github.create_comment(repo, worker.number(), body).await?,
+    })
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::planning::{Gathered, OpenPull};
-use crate::domain::ids::{CommitId, IssueNumber};
+use crate::domain::ids::{CommitId, IssueNumber, branch_for};
 use crate::domain::issue::Issue;
 use crate::domain::plan::{Plan, ReasonCode, Skip};
 use crate::domain::run::{IssueResult, IssueStatus};
@@ -113,6 +113,15 @@ impl Board {
     /// The state of each issue in sequencing's words.
     pub fn progress(&self) -> BTreeMap<IssueNumber, Progress> {
         self.rows.iter().map(|(number, row)| (*number, progress_of(row))).collect()
+    }
+
+    /// The branch a dependent stacks on: this night's, or that of an earlier night's open pull
+    /// request. `None` where the work was not published.
+    pub fn branch_of(&self, number: IssueNumber) -> Option<String> {
+        match self.notes.open_pulls.get(&number) {
+            Some(pull) => Some(pull.branch.clone().unwrap_or_else(|| branch_for(number))),
+            None => self.row(number).and_then(|row| row.branch.clone()),
+        }
     }
 
     /// The tip a dependent stacks on: this night's, or that of an earlier night's open pull request.

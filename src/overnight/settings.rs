@@ -8,7 +8,7 @@ use chrono::Utc;
 use serde_json::json;
 
 use super::StartError;
-use crate::builders::{Builders, WorkLimits};
+use crate::builders::{Builders, CopilotLimits, Switchboard, WorkLimits};
 use crate::domain::labels::EscalationLabels;
 use crate::domain::money::Usd;
 use crate::domain::redact::Redactor;
@@ -30,6 +30,7 @@ pub struct Parts {
     pub git: Git,
     pub gate: Gate,
     pub builders: Builders,
+    pub switchboard: Switchboard,
     pub tiers: Arc<TierTable>,
     pub sandbox: Sandbox,
     pub redactor: Arc<Redactor>,
@@ -63,6 +64,8 @@ pub struct Settings {
     pub rails: RailsPolicy,
     /// A command-line builder is configured.
     pub local_command: bool,
+    /// `None`: Copilot is not set up as a builder.
+    pub copilot: Option<CopilotSettings>,
     /// Show on the issue how its work goes, by labels of ours.
     pub progress_labels: bool,
     pub data_dir: PathBuf,
@@ -70,6 +73,14 @@ pub struct Settings {
     pub disk_floor: u64,
     /// How often a lease is renewed.
     pub renew_every: Duration,
+}
+
+/// `[copilot]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopilotSettings {
+    pub limits: CopilotLimits,
+    /// On its pull requests that passed.
+    pub label: String,
 }
 
 impl Settings {

@@ -58,8 +58,9 @@ async fn on_base(
     };
     let verdict = bases.verdict(&base).await?;
     if !verdict.green && !bases.may_be_red() {
-        let reason = describe::red_base(&default_branch, &base, &verdict);
-        return Ok(Choice::Halt(Skip::new(ReasonCode::BaseRed, reason)));
+        let skip = describe::not_green(&default_branch, &base, &verdict);
+        let passing = verdict.dependencies_unavailable;
+        return Ok(if passing { Choice::Skip(skip) } else { Choice::Halt(skip) });
     }
     Ok(Choice::On(Stand { base_branch: default_branch, on: None, base }))
 }
@@ -71,35 +72,41 @@ async fn on_blocker(
     bases: &BaseJudge<'_>,
     blockers: &[IssueNumber],
 ) -> Result<Choice, EngineError> {
-    let mut tips: Vec<(IssueNumber, CommitId)> = Vec::new();
+    let mut tips: Vec<(IssueNumber, Option<String>, CommitId)> = Vec::new();
     for blocker in blockers {
         // A branch that people pushed to since is taken as it stands now.
-        let pushed = mirror.tip(&branch_for(*blocker)).await?;
-        let known = context.board().tip_of(*blocker);
+        let (branch, known) = {
+            let board = context.board();
+            (board.branch_of(*blocker), board.tip_of(*blocker))
+        };
+        let pushed = match &branch {
+            Some(branch) => mirror.tip(branch).await?,
+            // Not published: a branch of that name is an earlier night's.
+            None => None,
+        };
         match pushed.or(known) {
-            Some(tip) => tips.push((*blocker, tip)),
+            Some(tip) => tips.push((*blocker, branch, tip)),
             None => {
                 let reason = format!("blocked by {blocker}, whose branch cannot be found");
                 return Ok(Choice::Skip(Skip::new(ReasonCode::Blocked, reason)));
             }
         }
     }
-    for (blocker, tip) in &tips {
+    for (blocker, branch, tip) in &tips {
         let mut holds_all = true;
-        for (_, other) in &tips {
+        for (_, _, other) in &tips {
             holds_all &= other == tip || mirror.is_ancestor(other, tip).await?;
         }
         if holds_all {
             let verdict = bases.verdict(tip).await?;
-            let base_branch = branch_for(*blocker);
+            let base_branch = branch.clone().unwrap_or_else(|| branch_for(*blocker));
             if !verdict.green && !bases.may_be_red() {
-                let reason = describe::red_base(&base_branch, tip, &verdict);
-                return Ok(Choice::Skip(Skip::new(ReasonCode::BaseRed, reason)));
+                return Ok(Choice::Skip(describe::not_green(&base_branch, tip, &verdict)));
             }
             return Ok(Choice::On(Stand { base_branch, on: Some(*blocker), base: tip.clone() }));
         }
     }
-    let names: Vec<String> = tips.iter().map(|(blocker, _)| blocker.to_string()).collect();
+    let names: Vec<String> = tips.iter().map(|(blocker, ..)| blocker.to_string()).collect();
     let reason = format!(
         "depends on {}, none of whose branches contains the others: merge one of their pull requests first",
         names.join(" and ")

@@ -21,6 +21,8 @@ use crate::gate::GatesPassed;
 
 /// Longest summary of a builder that is quoted, in characters.
 const SUMMARY_LIMIT: usize = 4_000;
+/// Longest comment that is passed on, in characters.
+const COMMENT_LIMIT: usize = 8_000;
 /// GitHub's limit for a title is 256.
 const TITLE_LIMIT: usize = 200;
 
@@ -34,9 +36,27 @@ pub(super) fn has_marker(body: &str, issue: IssueNumber) -> bool {
     body.contains(&marker(issue))
 }
 
+/// The issue that a text of ours is about: the mark is its first line.
+pub(super) fn marked_issue(body: &str) -> Option<IssueNumber> {
+    let rest = body.trim_start().strip_prefix("<!-- foreman:issue=")?;
+    let (number, _) = rest.split_once(" -->")?;
+    number.parse().ok().map(IssueNumber)
+}
+
 /// Whether an issue of our login's is one of our own incident or report issues.
 pub(super) fn is_incident(body: &str) -> bool {
     body.contains("<!-- foreman:incident") || body.contains("<!-- foreman:report")
+}
+
+/// An issue's text for its builder: the body, then what trusted people said about it. Each is
+/// cleaned by itself, so that nothing hidden in one swallows the next. Data, and quoted as such.
+pub(super) fn issue_text(issue: &Issue) -> String {
+    let mut text = clean_text(&issue.body);
+    for comment in &issue.vetting.comments {
+        let said = clip(clean_text(&comment.body).trim(), COMMENT_LIMIT);
+        let _ = write!(text, "\n\n{} commented:\n\n{said}", comment.author);
+    }
+    text
 }
 
 /// Takes the effect out of closing keywords and mentions; the words stay readable.
@@ -63,7 +83,7 @@ fn without_closing(text: &str) -> String {
     }
 }
 
-fn clip(text: &str, limit: usize) -> String {
+pub(super) fn clip(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();
     }

@@ -9,7 +9,6 @@ use super::night::EngineError;
 use super::rows::{mark_failed, mark_skipped};
 use crate::domain::attempt::{Outcome, Phase};
 use crate::domain::event::{EventType, NewEvent, Severity};
-use crate::domain::ids::branch_for;
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::run::IssueStatus;
 use crate::git;
@@ -36,7 +35,9 @@ impl Worker<'_> {
     }
 
     fn refresh_row(&mut self) {
+        let branch = self.branch();
         let spent = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let branch = self.branch();
         let row = &mut self.row;
         row.status = IssueStatus::Running;
         row.step = Some(self.state.phase.label().to_owned());
@@ -53,7 +54,7 @@ impl Worker<'_> {
             row.pr_url = Some(pull.url.clone());
         }
         if matches!(self.state.phase, Phase::OpeningPull) || self.state.pull.is_some() {
-            row.branch = Some(branch_for(self.issue.number));
+            row.branch = Some(branch);
         }
     }
 
@@ -94,7 +95,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    pub async fn end_halting(&mut self, skip: &Skip) -> Result<(), EngineError> {
+    pub async fn end_skipped(&mut self, skip: &Skip) -> Result<(), EngineError> {
         self.refresh_row();
         mark_skipped(&mut self.row, skip);
         self.state.phase = Phase::Ended;

@@ -78,10 +78,11 @@ fn restrict_files(read: &[PathBuf], write: &[PathBuf]) -> Result<(), String> {
     }
 }
 
-/// Socket families a box with its own network namespace may use. Not vsock, which reaches a
-/// virtual machine's host whatever the network namespace, nor the kernel's crypto or packets.
-const ALLOWED_FAMILIES: [libc::c_int; 4] =
-    [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+/// Socket families a box with its own network namespace may use. Not `AF_UNIX`: such a socket is
+/// reached by a path, whatever the network namespace, and passes descriptors; `socketpair` makes
+/// unnamed ones all the same. Not vsock, which reaches a virtual machine's host, nor the kernel's
+/// crypto or packets. Netlink for routes alone, which resolvers and runtimes ask.
+const ALLOWED_FAMILIES: [libc::c_int; 3] = [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 /// Calls that no build or test needs and that reach into other processes or the kernel.
 const DENIED: &[libc::c_long] = &[
@@ -91,6 +92,9 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_process_vm_writev,
     libc::SYS_pidfd_getfd,
     libc::SYS_kcmp,
+    libc::SYS_process_madvise,
+    libc::SYS_move_pages,
+    libc::SYS_migrate_pages,
     // mounts and namespaces
     libc::SYS_mount,
     libc::SYS_umount2,
@@ -128,6 +132,7 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_acct,
     libc::SYS_quotactl,
     libc::SYS_syslog,
+    libc::SYS_fanotify_init,
     libc::SYS_settimeofday,
     libc::SYS_clock_settime,
 ];
@@ -137,21 +142,48 @@ fn restrict_calls(families: &[libc::c_int]) -> io::Result<()> {
     for call in DENIED {
         add(&mut denied, *call, Vec::new());
     }
-    let other_family = families
-        .iter()
-        .map(|family| u64::try_from(*family).map_err(io::Error::other))
-        .map(|family| condition(0, SeccompCmpOp::Ne, family?))
-        .collect::<io::Result<Vec<_>>>()?;
-    add(&mut denied, libc::SYS_socket, rules(other_family)?);
+    // Another program's input: characters pushed into the terminal.
+    let pushes = [libc::TIOCSTI, libc::TIOCLINUX]
+        .map(|request| Ok(rules(vec![condition(1, SeccompCmpOp::Eq, request)?])?.remove(0)));
+    add(&mut denied, libc::SYS_ioctl, pushes.into_iter().collect::<io::Result<_>>()?);
+    // Limits of another process; one's own is 0.
+    let another = condition(0, SeccompCmpOp::Ne, 0)?;
+    add(&mut denied, libc::SYS_prlimit64, rules(vec![another])?);
     let user_namespace = u64::try_from(libc::CLONE_NEWUSER).map_err(io::Error::other)?;
     let asks = condition(0, SeccompCmpOp::MaskedEq(user_namespace), user_namespace)?;
     add(&mut denied, libc::SYS_clone, rules(vec![asks])?);
     install(denied, libc::EPERM)?;
+    // As a kernel without them says it: programs then do without.
+    install(sockets(families)?, libc::EAFNOSUPPORT)?;
 
     // A filter cannot look behind clone3's pointer; without it, libraries fall back to clone.
     let mut absent = BTreeMap::new();
     add(&mut absent, libc::SYS_clone3, Vec::new());
     install(absent, libc::ENOSYS)
+}
+
+/// Sockets of other families, and pairs of anything but unnamed `AF_UNIX` sockets.
+fn sockets(families: &[libc::c_int]) -> io::Result<BTreeMap<i64, Vec<SeccompRule>>> {
+    let number = |value: libc::c_int| u64::try_from(value).map_err(io::Error::other);
+    let mut denied = BTreeMap::new();
+    let other_family = families
+        .iter()
+        .map(|family| condition(0, SeccompCmpOp::Ne, number(*family)?))
+        .collect::<io::Result<Vec<_>>>()?;
+    let mut refused = rules(other_family)?;
+    if families.contains(&libc::AF_NETLINK) {
+        refused.push(
+            SeccompRule::new(vec![
+                condition(0, SeccompCmpOp::Eq, number(libc::AF_NETLINK)?)?,
+                condition(2, SeccompCmpOp::Ne, number(libc::NETLINK_ROUTE)?)?,
+            ])
+            .map_err(io::Error::other)?,
+        );
+    }
+    add(&mut denied, libc::SYS_socket, refused);
+    let other_pair = condition(0, SeccompCmpOp::Ne, number(libc::AF_UNIX)?)?;
+    add(&mut denied, libc::SYS_socketpair, rules(vec![other_pair])?);
+    Ok(denied)
 }
 
 /// No conditions mean "always".

@@ -81,6 +81,8 @@ pub struct Settings {
     pub cgroups: Vec<PathBuf>,
     /// Die at once unless this process is the parent.
     pub parent: Option<u32>,
+    /// Listen on this port of the loopback and hand the listener out; see `door`.
+    pub door: Option<u16>,
 }
 
 impl Settings {
@@ -96,6 +98,9 @@ impl Settings {
             if let Some(value) = value {
                 number(name, value);
             }
+        }
+        if let Some(port) = self.door {
+            number("door", port.into());
         }
         if let Some(Identity { uid, gid }) = self.identity {
             number("uid", uid.into());
@@ -133,6 +138,10 @@ impl Settings {
                 "uid" => uid = Some(id()?),
                 "gid" => gid = Some(id()?),
                 "parent" => parsed.parent = Some(id()?),
+                "door" => {
+                    let port = u16::try_from(number()?).map_err(|_| bad("no port"))?;
+                    parsed.door = Some(port);
+                }
                 "supervise" => parsed.supervise = true,
                 "session" => parsed.new_session = true,
                 "cgroup" => parsed.cgroups.push(value.into()),
@@ -255,6 +264,7 @@ mod tests {
             new_session: true,
             cgroups: vec!["/sys/fs/cgroup/x".into()],
             parent: Some(3),
+            door: Some(4),
         };
         assert_eq!(Settings::parse(&settings.arguments()).unwrap(), settings);
         assert_eq!(Settings::parse(&[]).unwrap(), Settings::default());

@@ -6,24 +6,32 @@
 
 mod capture;
 mod confine;
+mod door;
 pub mod exec;
+mod hand;
 pub mod probe;
 mod supervise;
 mod tree;
+mod watch;
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub use capture::Captured;
+pub use capture::{Captured, KeepLines};
 pub use confine::Confinement;
+pub use door::Door;
 pub use exec::{Identity, Limits, Settings};
+pub use hand::Handed;
+pub use watch::Watch;
 
 /// How long we wait for a pipe to close after the child itself has ended: a grandchild that kept
 /// it open must not hold us.
@@ -52,8 +60,16 @@ pub struct Spec {
     pub timeout: Option<Duration>,
     /// Bytes kept of each stream: half of it from the head, half from the tail.
     pub output_cap: usize,
+    /// Lines kept of what is left out between them.
+    pub keep_lines: Option<KeepLines>,
     /// Standard error goes into the same stream as standard output, in order.
     pub merge_output: bool,
+    /// A listener made by the child and handed out; needs `supervise`.
+    pub door: Option<Door>,
+    /// A secret for the child.
+    pub handed: Option<Handed>,
+    /// Totals over all that the child starts, watched from here.
+    pub watch: Option<Watch>,
 }
 
 impl Spec {
@@ -72,7 +88,11 @@ impl Spec {
             cgroups: Vec::new(),
             timeout: None,
             output_cap: 4 << 20,
+            keep_lines: None,
             merge_output: false,
+            door: None,
+            handed: None,
+            watch: None,
         }
     }
 
@@ -117,6 +137,8 @@ pub struct Finished {
     /// Empty when the output was merged.
     pub stderr: Captured,
     pub duration: Duration,
+    /// Why the watch ended it, if it did.
+    pub overrun: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +156,8 @@ type SpawnReply = oneshot::Sender<io::Result<Started>>;
 struct Started {
     child: tokio::process::Child,
     merged: Option<tokio::net::unix::pipe::Receiver>,
+    /// Where the child has a door: our end of it, and the way to its standard input.
+    door: Option<(std::os::unix::net::UnixStream, tokio::net::unix::pipe::Sender)>,
 }
 
 /// The handle to the spawning thread. Cheap to clone.
@@ -170,28 +194,37 @@ impl Children {
     ) -> Result<Finished, ProcessError> {
         let program = spec.program.to_string_lossy().into_owned();
         let (timeout, cap, stdin) = (spec.timeout, spec.output_cap, spec.stdin.take());
+        let keep = spec.keep_lines.clone();
         spec.stdin = stdin.as_ref().map(|_| Vec::new());
+        let (to, watch) = (spec.door.as_ref().map(|door| door.listener.clone()), spec.watch.take());
         let begun = Instant::now();
         let (reply, started) = oneshot::channel();
         self.requests.send((spec, reply)).map_err(|_| ProcessError::SpawnerGone)?;
-        let Started { mut child, merged } =
-            started
-                .await
-                .map_err(|_| ProcessError::SpawnerGone)?
-                .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
+        let Started { mut child, merged, door } = started
+            .await
+            .map_err(|_| ProcessError::SpawnerGone)?
+            .map_err(|source| ProcessError::Start { program: program.clone(), source })?;
         let group = GroupGuard::of(&child);
 
-        if let (Some(mut pipe), Some(input)) = (child.stdin.take(), stdin) {
-            tokio::spawn(async move {
-                // A child that does not read its input is its own business.
-                pipe.write_all(&input).await.ok();
-            });
-        }
-        let stdout = match merged {
-            Some(pipe) => capture::start(Some(pipe), cap),
-            None => capture::start(child.stdout.take(), cap),
+        let input = stdin.unwrap_or_default();
+        let door = match (door, to) {
+            (Some((ours, mut pipe)), Some(to)) => {
+                tokio::spawn(async move { pipe.write_all(&input).await.ok() });
+                Some(AbortOnDrop(tokio::spawn(door::take_listener(ours, to))))
+            }
+            _ => {
+                if let Some(mut pipe) = child.stdin.take() {
+                    // A child that does not read its input is its own business.
+                    tokio::spawn(async move { pipe.write_all(&input).await.ok() });
+                }
+                None
+            }
         };
-        let stderr = capture::start(child.stderr.take(), cap);
+        let stdout = match merged {
+            Some(pipe) => capture::start(Some(pipe), cap, keep),
+            None => capture::start(child.stdout.take(), cap, keep),
+        };
+        let stderr = capture::start(child.stderr.take(), cap, None);
 
         let deadline = async {
             match timeout {
@@ -199,12 +232,25 @@ impl Children {
                 None => std::future::pending().await,
             }
         };
+        let root = group.root();
+        let overrun = async {
+            match (&watch, root) {
+                (Some(watch), Some(root)) => watch.overrun(root).await,
+                _ => std::future::pending().await,
+            }
+        };
+        let mut why = None;
         let ending = tokio::select! {
             status = child.wait() => ending_of(status.map_err(|source| ProcessError::Wait { program: program.clone(), source })?),
             () = deadline => Ending::TimedOut,
             () = cancel.cancelled() => Ending::Cancelled,
+            what = overrun => {
+                why = Some(what);
+                Ending::Signalled(Signal::KILL.as_raw())
+            }
         };
-        if matches!(ending, Ending::TimedOut | Ending::Cancelled) {
+        drop(door);
+        if why.is_some() || matches!(ending, Ending::TimedOut | Ending::Cancelled) {
             group.kill_below().await;
             group.kill();
             child.wait().await.map_err(|source| ProcessError::Wait { program, source })?;
@@ -216,7 +262,17 @@ impl Children {
             stdout: stdout.finish(DRAIN_GRACE).await,
             stderr: stderr.finish(DRAIN_GRACE).await,
             duration: begun.elapsed(),
+            overrun: why,
         })
+    }
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop(tokio::task::JoinHandle<io::Result<()>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -256,7 +312,7 @@ impl GroupGuard {
     fn kill_group(&mut self) {
         if let Some(group) = self.0.take() {
             // Already gone is what we want.
-            rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
+            rustix::process::kill_process_group(group, Signal::KILL).ok();
         }
     }
 }
@@ -279,6 +335,7 @@ fn start_child(helper: &Path, spec: &Spec) -> io::Result<Started> {
         new_session: false,
         cgroups: spec.cgroups.clone(),
         parent: Some(std::process::id()),
+        door: None,
     };
     let mut command = tokio::process::Command::new(helper);
     command
@@ -301,8 +358,23 @@ fn start_child(helper: &Path, spec: &Spec) -> io::Result<Started> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         None
     };
+    let handed = spec.handed.as_ref().map(hand::prepare).transpose()?;
+    if let (Some((_, number)), Some(what)) = (&handed, &spec.handed) {
+        command.env(what.variable, number);
+    }
+    let door = match &spec.door {
+        Some(_) => {
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+            let (reader, writer) = io::pipe()?;
+            // Waits in the socket until the helper asks for it.
+            door::send(&ours, &reader)?;
+            command.stdin(Stdio::from(OwnedFd::from(theirs)));
+            Some((ours, tokio::net::unix::pipe::Sender::from_owned_fd(writer.into())?))
+        }
+        None => None,
+    };
     let child = command.spawn()?;
-    Ok(Started { child, merged })
+    Ok(Started { child, merged, door })
 }
 
 fn ending_of(status: std::process::ExitStatus) -> Ending {

@@ -7,12 +7,12 @@
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::process::{DumpableBehavior, Pid, WaitOptions, WaitStatus};
 
 use super::exec::{self, SUBCOMMAND, Settings};
-use super::tree;
+use super::{door, tree};
 
 /// Signalled programs exit as shells say it.
 const SIGNAL_BASE: i32 = 128;
@@ -31,6 +31,7 @@ pub(super) fn run(
     // Through ourselves once more, so that the program dies with us.
     let inner = Settings {
         supervise: false,
+        door: None,
         new_session: true,
         cgroups: Vec::new(),
         parent: Some(std::process::id()),
@@ -38,6 +39,9 @@ pub(super) fn run(
     };
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(SUBCOMMAND).args(inner.arguments()).arg("--").arg(program).args(args);
+    if let Some(port) = settings.door {
+        command.stdin(Stdio::from(door::hand_out(port)?));
+    }
     // Closes our memory below /proc to what runs as the same user.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let child = command.spawn()?;

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::toolchains::Toolchains;
-use super::{Inner, Place, Shell, environment};
+use super::{Inner, Place, Shell, door, environment};
 use crate::process::{Confinement, Settings, Spec, exec};
 
 /// Where a command sees its workspace.
@@ -21,10 +21,18 @@ const TMP: &str = "/tmp";
 /// Where the box sees the foreman binary.
 pub(super) const HELPER: &str = "/run/foreman";
 
+/// Where a command sees what a setup step fetched.
+pub(super) const DEPENDENCIES: &str = "/deps";
+
 /// Bytes of shared memory a box may fill.
 const SHARED_MEMORY: u64 = 256 << 20;
 
-pub(super) fn spec(inner: &Inner, place: &Place, shell: &Shell) -> Spec {
+pub(super) fn spec(
+    inner: &Inner,
+    place: &Place,
+    shown: &[(PathBuf, PathBuf)],
+    shell: &Shell,
+) -> Spec {
     let mut args = Arguments::default();
     namespaces(&mut args, inner.identity.is_some());
     system(&mut args, &inner.tools);
@@ -41,6 +49,17 @@ pub(super) fn spec(inner: &Inner, place: &Place, shell: &Shell) -> Spec {
         args.bind("--ro-bind", path, path);
     }
     args.bind("--bind", &place.workspace, Path::new(WORKSPACE));
+    if let Some(them) = &place.dependencies {
+        let how = if them.writable { "--bind" } else { "--ro-bind" };
+        args.bind(how, &them.store, Path::new(DEPENDENCIES));
+        if let Some(config) = inner.tools.cargo_config() {
+            // Cargo's home is now another, but cargo also looks above the workspace.
+            args.bind("--ro-bind", config, Path::new("/.cargo/config.toml"));
+        }
+    }
+    for (inside, from) in shown {
+        args.bind("--ro-bind", from, &Path::new(WORKSPACE).join(inside));
+    }
     args.flag(["--remount-ro", "/", "--remount-ro", "/dev", "--chdir", WORKSPACE, "--"]);
 
     let settings = Settings {
@@ -48,6 +67,7 @@ pub(super) fn spec(inner: &Inner, place: &Place, shell: &Shell) -> Spec {
         identity: inner.identity,
         confinement: Confinement::Calls,
         supervise: true,
+        door: shell.door.as_ref().map(|_| door::PORT),
         ..Settings::default()
     };
     let mut line = args.line;
@@ -57,7 +77,8 @@ pub(super) fn spec(inner: &Inner, place: &Place, shell: &Shell) -> Spec {
     line.push(shell.command.clone().into());
 
     let mut spec = Spec::new(&inner.bwrap, Path::new("/")).args(line);
-    spec.env = environment(&inner.tools, shell, Path::new(HOME), Path::new(TMP));
+    let fetched = place.dependencies.as_ref();
+    spec.env = environment::inside(&inner.tools, shell, fetched, Path::new(HOME), Path::new(TMP));
     spec
 }
 

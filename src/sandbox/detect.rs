@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +27,12 @@ use crate::process::{Children, Identity, Settings, Spec, exec, probe};
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Attempts that must fail in every box.
-const MUST_STOP: [(&str, &str); 4] = [
+const MUST_STOP: [(&str, &str); 8] = [
     ("connect", "a command reached a listener of the host"),
+    ("udp", "a command's datagram left the box"),
+    ("unix", "a command reached a socket in the host's files"),
+    ("abstract", "a command reached an abstract socket of the host"),
+    ("privilege", "a command could raise its privilege, or its kernel calls are not filtered"),
     ("read", "a command read a file of the host"),
     ("write", "a command wrote a file of the host"),
     ("environ", "a command read the environment of another process"),
@@ -221,6 +227,10 @@ struct Trial {
     place: Place,
     outside: tempfile::TempDir,
     listener: TcpListener,
+    datagrams: UdpSocket,
+    /// The name of the abstract socket.
+    name: String,
+    _sockets: [UnixListener; 2],
     _inside: tempfile::TempDir,
 }
 
@@ -232,15 +242,33 @@ impl Trial {
         let inside = open_folder()?;
         let place =
             prepare_place(&inside.path().join("work"), &inside.path().join("own"), identity)?;
-        Ok(Self { place, outside, listener: TcpListener::bind(("127.0.0.1", 0))?, _inside: inside })
+        let socket = outside.path().join("socket");
+        let in_files = UnixListener::bind(&socket)?;
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o777))?;
+        let name = format!("foreman-trial-{}", uuid::Uuid::new_v4().simple());
+        let unnamed = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
+        Ok(Self {
+            place,
+            outside,
+            listener: TcpListener::bind(("127.0.0.1", 0))?,
+            datagrams: UdpSocket::bind(("127.0.0.1", 0))?,
+            name,
+            _sockets: [in_files, unnamed],
+            _inside: inside,
+        })
     }
 
     fn attempts(&self) -> Vec<OsString> {
         let path = |name: &str| self.outside.path().join(name).display().to_string();
-        let port = self.listener.local_addr().map(|address| address.port()).unwrap_or_default();
+        let port = |address: io::Result<std::net::SocketAddr>| address.map_or(0, |it| it.port());
+        let (tcp, udp) = (port(self.listener.local_addr()), port(self.datagrams.local_addr()));
         let own = std::process::id();
         [
-            format!("connect=127.0.0.1:{port}"),
+            format!("connect=127.0.0.1:{tcp}"),
+            format!("udp=127.0.0.1:{udp}"),
+            format!("unix={}", path("socket")),
+            format!("abstract={}", self.name),
+            "privilege=".to_owned(),
             format!("read={}", path("canary")),
             format!("write={}", path("written")),
             format!("environ={own}"),

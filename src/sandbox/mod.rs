@@ -8,14 +8,17 @@ mod advice;
 mod bubblewrap;
 mod cgroup;
 mod detect;
+mod door;
+mod environment;
 mod landlock;
 mod place;
+mod proxy;
 mod report;
+mod tls;
 mod toolchains;
 
-use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +26,12 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::process::{Children, Confinement, Finished, Identity, Limits, ProcessError, Spec};
+use crate::process::{
+    Children, Confinement, Finished, Identity, KeepLines, Limits, ProcessError, Spec, Watch,
+};
 
-pub use place::{Place, prepare_place};
+pub use door::{Door, Refusals};
+pub use place::{Dependencies, Place, prepare_folder, prepare_place};
 pub use report::SandboxReport;
 
 use cgroup::Totals;
@@ -79,6 +85,12 @@ pub struct Shell {
     pub limits: Limits,
     /// Bytes of output kept, head and tail.
     pub output_cap: usize,
+    /// Bytes that the workspace and the private folders may take on the disk together.
+    pub disk: Option<u64>,
+    /// The one way out of the network namespace; by default there is none.
+    pub door: Option<Door>,
+    /// Lines kept of what is left out between them.
+    pub keep_lines: Option<KeepLines>,
 }
 
 impl Shell {
@@ -97,6 +109,9 @@ impl Shell {
                 open_files: Some(8192),
             },
             output_cap: 4 << 20,
+            disk: Some(20 << 30),
+            door: None,
+            keep_lines: None,
         }
     }
 }
@@ -128,6 +143,8 @@ pub enum SandboxError {
     Unavailable { tried: Vec<(Kind, Obstacle)>, advice: String },
     #[error("the box could not be set up: {detail}")]
     Setup { detail: String },
+    #[error("a command with a way to one address needs bubblewrap, and commands are held by {}", kind.name())]
+    NoDoor { kind: Kind },
     #[error("{path} cannot be used in the box: {source}", path = path.display())]
     Place { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -227,10 +244,15 @@ impl Sandbox {
             })?),
             None => None,
         };
+        let (limits, held) = (shell.limits, group.is_some());
+        let shell = &Shell { limits: own_limits(limits, held), ..shell.clone() };
         let mut spec = match self.inner.kind {
             Kind::Bubblewrap => {
                 place.make_way(self.inner.tools.mounts().iter().chain(&place.read_only))?;
-                bubblewrap::spec(&self.inner, &place, shell)
+                let shown = place.dependencies_shown(self.inner.identity).map_err(|source| {
+                    SandboxError::Place { path: place.workspace.clone(), source }
+                })?;
+                bubblewrap::spec(&self.inner, &place, &shown, shell)
             }
             Kind::Landlock => {
                 landlock::check_reach(&place, self.inner.identity)?;
@@ -241,15 +263,39 @@ impl Sandbox {
         spec.stdin.clone_from(&shell.stdin);
         spec.timeout = Some(shell.timeout);
         spec.output_cap = shell.output_cap;
+        spec.keep_lines.clone_from(&shell.keep_lines);
         spec.merge_output = true;
         spec.cgroups = group.as_ref().map(cgroup::Group::folders).unwrap_or_default();
-        Ok(self.inner.children.run(spec, cancel).await?)
+        let unheld = |limit: Option<u64>| limit.filter(|_| !held);
+        spec.watch = Some(Watch {
+            memory: unheld(limits.memory),
+            processes: unheld(limits.processes),
+            disk: shell.disk,
+            folders: vec![place.workspace.clone(), place.private.clone()],
+        });
+        let finished = match &shell.door {
+            None => self.inner.children.run(spec, cancel).await?,
+            Some(_) if !self.opens_doors() => {
+                return Err(SandboxError::NoDoor { kind: self.inner.kind });
+            }
+            Some(door) => door::run(&self.inner.children, spec, door, cancel).await?,
+        };
+        if let Some(why) = &finished.overrun {
+            tracing::warn!("a command was ended: {why}");
+        }
+        Ok(finished)
+    }
+
+    /// Whether a command can be given a way to a named address, and dependencies can be shown.
+    #[must_use]
+    pub fn opens_doors(&self) -> bool {
+        self.inner.kind == Kind::Bubblewrap
     }
 
     /// Without namespaces: the command's paths are the host's.
     fn bare_spec(&self, place: &Place, shell: &Shell, confinement: Confinement) -> Spec {
         let mut spec = Spec::new("/bin/sh", &place.workspace).args(["-c", &shell.command]);
-        spec.env = environment(&self.inner.tools, shell, &place.home(), &place.tmp());
+        spec.env = environment::inside(&self.inner.tools, shell, None, &place.home(), &place.tmp());
         spec.limits = shell.limits;
         spec.identity = self.inner.identity;
         spec.confinement = confinement;
@@ -258,30 +304,10 @@ impl Sandbox {
     }
 }
 
-/// The whole environment inside.
-fn environment(
-    tools: &Toolchains,
-    shell: &Shell,
-    home: &Path,
-    tmp: &Path,
-) -> Vec<(OsString, OsString)> {
-    let mut env: Vec<(OsString, OsString)> = vec![
-        ("PATH".into(), tools.path()),
-        ("HOME".into(), home.into()),
-        ("TMPDIR".into(), tmp.into()),
-        ("USER".into(), "builder".into()),
-        ("LANG".into(), "C.UTF-8".into()),
-        ("TERM".into(), "dumb".into()),
-        ("CI".into(), "true".into()),
-        ("CARGO_NET_OFFLINE".into(), "true".into()),
-        ("CARGO_TARGET_DIR".into(), home.join(".cache/cargo-target").into()),
-        // The box has no network: a missing toolchain is an error, not a download.
-        ("RUSTUP_AUTO_INSTALL".into(), "0".into()),
-        ("GOTOOLCHAIN".into(), "local".into()),
-        ("GIT_CONFIG_GLOBAL".into(), "/dev/null".into()),
-        ("GIT_TERMINAL_PROMPT".into(), "0".into()),
-    ];
-    env.extend(tools.env().iter().map(|(name, value)| (name.into(), value.into())));
-    env.extend(shell.env.iter().map(|(name, value)| (name.into(), value.into())));
-    env
+/// The kernel counts a user's processes over all boxes: one command's fork bomb would make the forks
+/// of another fail. Where a control group counts each box by itself, that limit only stands behind.
+fn own_limits(limits: Limits, held: bool) -> Limits {
+    const BOXES_AT_ONCE: u64 = 32;
+    let processes = limits.processes.map(|most| if held { most * BOXES_AT_ONCE } else { most });
+    Limits { processes, ..limits }
 }

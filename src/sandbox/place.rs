@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::SandboxError;
 use crate::process::Identity;
@@ -16,6 +16,20 @@ pub struct Place {
     pub private: PathBuf,
     /// Further host paths to show, read-only.
     pub read_only: Vec<PathBuf>,
+    /// What a setup step fetched, where there was one.
+    pub dependencies: Option<Dependencies>,
+}
+
+/// Fetched packages, shown to commands. Only a box with mounts of its own can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependencies {
+    /// The tools' package folders: seen at one fixed path, which the tools are told.
+    pub store: PathBuf,
+    /// What the setup step left in its checkout (`node_modules`): where in the workspace it is
+    /// shown, and where it is.
+    pub shown: Vec<(PathBuf, PathBuf)>,
+    /// While they are being fetched.
+    pub writable: bool,
 }
 
 impl Place {
@@ -67,7 +81,54 @@ impl Place {
             workspace: real(&self.workspace)?,
             private: real(&self.private)?,
             read_only: self.read_only.iter().map(|path| real(path)).collect::<Result<_, _>>()?,
+            dependencies: self.dependencies.clone(),
         })
+    }
+
+    /// What of the dependencies can be shown in the workspace, with its mount points made. Where a
+    /// command left a link on the way, or a file, nothing is: a mount would follow the link.
+    pub(super) fn dependencies_shown(
+        &self,
+        owner: Option<Identity>,
+    ) -> io::Result<Vec<(PathBuf, PathBuf)>> {
+        let mut shown = Vec::new();
+        for (inside, from) in self.dependencies.iter().flat_map(|them| &them.shown) {
+            let folder = from.symlink_metadata().is_ok_and(|facts| facts.is_dir());
+            if self.mount_point(inside, folder, owner)? {
+                shown.push((inside.clone(), from.clone()));
+            }
+        }
+        Ok(shown)
+    }
+
+    fn mount_point(
+        &self,
+        inside: &Path,
+        folder: bool,
+        owner: Option<Identity>,
+    ) -> io::Result<bool> {
+        let mut point = self.workspace.clone();
+        let mut parts = inside.components().peekable();
+        while let Some(part) = parts.next() {
+            let Component::Normal(part) = part else { return Ok(false) };
+            point.push(part);
+            let wanted_folder = folder || parts.peek().is_some();
+            match point.symlink_metadata() {
+                Ok(facts) if wanted_folder && facts.is_dir() => {}
+                Ok(facts) if !wanted_folder && facts.is_file() => {}
+                Ok(_) => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if wanted_folder {
+                        std::fs::create_dir(&point)?;
+                    } else {
+                        std::fs::File::create_new(&point)?;
+                    }
+                    give(&point, owner)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -78,8 +139,12 @@ pub fn prepare_place(
     private: &Path,
     owner: Option<Identity>,
 ) -> io::Result<Place> {
-    let place =
-        Place { workspace: workspace.to_owned(), private: private.to_owned(), read_only: vec![] };
+    let place = Place {
+        workspace: workspace.to_owned(),
+        private: private.to_owned(),
+        read_only: vec![],
+        dependencies: None,
+    };
     std::fs::create_dir_all(workspace)?;
     for folder in [place.home(), place.tmp()] {
         std::fs::create_dir_all(&folder)?;
@@ -88,6 +153,12 @@ pub fn prepare_place(
     std::fs::write(place.hosts(), "127.0.0.1 localhost\n::1 localhost\n")?;
     give(workspace, owner)?;
     Ok(place)
+}
+
+/// Makes a folder that commands may write to.
+pub fn prepare_folder(path: &Path, owner: Option<Identity>) -> io::Result<()> {
+    std::fs::create_dir_all(path)?;
+    give(path, owner)
 }
 
 /// A folder that others may pass, in place of whatever else may stand there.

@@ -44,6 +44,7 @@ impl SandboxReport {
             Kind::Bubblewrap => held.extend(
                 [
                     "no network: a network namespace with its own loopback",
+                    "no sockets in files, packets or other families (seccomp)",
                     "host files: only toolchains are there, read-only, and the workspace",
                     "other processes are not visible (PID namespace)",
                     "everything a command started ends with it",
@@ -90,11 +91,16 @@ impl SandboxReport {
         }
         match facts.totals {
             None => held.push("total memory and processes of a command (control group)".to_owned()),
-            Some(why) => not_held.push(format!(
-                "total memory of a command's processes together: no control group ({why})"
+            Some(why) => held.push(format!(
+                "total memory and processes of a command, looked at four times a second from \
+                 outside: a short burst passes (no control group: {why})"
             )),
         }
-        not_held.push("total disk space of a workspace".to_owned());
+        held.push("total disk space of a command's folders (looked at from outside)".to_owned());
+        if kind != Kind::Bubblewrap {
+            let what = "a setup step with network towards listed registries alone";
+            not_held.push(format!("{what}: it needs bubblewrap, and setup commands stay offline"));
+        }
         not_held.extend(facts.reached.into_iter().map(|what| format!("{what} of other processes")));
         let toolchain_closed = facts.closed.is_some();
         not_held.extend(facts.closed);

@@ -13,6 +13,8 @@ pub(super) struct Toolchains {
     mounts: Vec<PathBuf>,
     path: Vec<PathBuf>,
     env: Vec<(String, OsString)>,
+    /// Cargo's configuration, where it holds no secret.
+    cargo_config: Option<PathBuf>,
 }
 
 /// Folders of the system itself, where they exist.
@@ -103,6 +105,7 @@ impl Toolchains {
             for config in [cargo.join("config.toml"), cargo.join("config")] {
                 if holds_no_secret(&config) {
                     tools.show(&config, home.as_deref());
+                    tools.cargo_config = Some(config);
                 }
             }
             tools.env.push(("CARGO_HOME".to_owned(), cargo.into()));
@@ -112,6 +115,11 @@ impl Toolchains {
             tools.add_to_path(&folder, home.as_deref());
         }
         tools
+    }
+
+    /// Cargo's own configuration (mirrors, proxies): it goes where cargo's home is.
+    pub(super) fn cargo_config(&self) -> Option<&Path> {
+        self.cargo_config.as_deref()
     }
 
     /// Folders of the system, to be shown first.

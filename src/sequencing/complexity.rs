@@ -82,8 +82,12 @@ pub fn requires_escalation(
 }
 
 fn has_label(issue: &Issue, wanted: &[String]) -> bool {
+    let void = |label: &str| {
+        issue.vetting.void_labels.iter().any(|it| it.name.eq_ignore_ascii_case(label))
+    };
     let has = |name: &String| {
-        issue.labels.iter().any(|label| label.trim().eq_ignore_ascii_case(name.trim()))
+        let mut labels = issue.labels.iter().map(|label| label.trim());
+        labels.any(|label| label.eq_ignore_ascii_case(name.trim()) && !void(label))
     };
     wanted.iter().any(has)
 }

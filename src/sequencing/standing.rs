@@ -184,6 +184,7 @@ const fn words(code: ReasonCode) -> &'static str {
         ReasonCode::BranchTaken => "its branch holds somebody else's work",
         ReasonCode::Budget => "the budget is used up",
         ReasonCode::BaseRed => "the base doesn't pass its own checks",
+        ReasonCode::DependenciesUnavailable => "the packages its base needs can't be reached",
         ReasonCode::Cancelled => "the night was cancelled",
         ReasonCode::GateRefused => "the gate refused its change",
         ReasonCode::BuilderFailed => "its builder did not finish",
@@ -192,6 +193,8 @@ const fn words(code: ReasonCode) -> &'static str {
         ReasonCode::ProviderRefused => "the model provider refused",
         ReasonCode::PublishFailed => "its pull request could not be opened",
         ReasonCode::BaseMoved => "its base moved under it",
+        ReasonCode::CopilotFailed => "Copilot failed on it",
+        ReasonCode::CopilotUnavailable => "Copilot was not available",
         ReasonCode::Internal => "Foreman itself failed",
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn issue(number: u64) -> Issue {
         blocked_by: Vec::new(),
         sub_issues: Vec::new(),
         trust: Trust::Author("OWNER".to_owned()),
+        vetting: crate::domain::vetting::Vetting::default(),
     }
 }
 

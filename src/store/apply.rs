@@ -7,7 +7,7 @@ use sqlx::Row as _;
 
 use super::changes::{Change, EffectState, Fence};
 use super::tx::{Tx, number};
-use super::{Store, StoreError, healing, memory};
+use super::{Store, StoreError, builders, healing, memory, transcript};
 use crate::domain::event::GovernanceEvent;
 use crate::domain::ids::{AttemptId, CallId, IssueNumber};
 use crate::domain::run::{IssueResult, RunStatus};
@@ -71,6 +71,10 @@ pub(super) async fn all(
             }
             Change::Sign(sign) => healing::take(tx, fence, sign).await?,
             Change::Note(note) => memory::take(tx, fence, note).await?,
+            Change::Builder { sign, rules } => {
+                drop(builders::take(tx, sign, rules, Some(&fence.run)).await?);
+            }
+            Change::Transcript(telling) => transcript::take(tx, fence, telling).await?,
             Change::Event(mut event) => {
                 event.run.get_or_insert_with(|| fence.run.clone());
                 events.push(tx.emit(event).await?);

@@ -76,7 +76,7 @@ impl Store {
                 break;
             }
             for row in &rows {
-                bad = chain.follow(row, known)?;
+                bad = chain.follow(row, known);
                 if bad.is_some() {
                     break 'pages;
                 }
@@ -133,7 +133,16 @@ impl Verified {
         }
     }
 
-    fn follow(&mut self, row: &AnyRow, known: &Known) -> Result<Option<FirstBad>, StoreError> {
+    /// What is wrong with the next row, if anything.
+    fn follow(&mut self, row: &AnyRow, known: &Known) -> Option<FirstBad> {
+        self.judge(row, known).unwrap_or_else(|why| {
+            // A value of another kind than the column's, as SQLite lets one be forged.
+            let reason = format!("its row cannot be read: {why}");
+            Some(FirstBad { seq: self.seq + 1, id: row.try_get(1).ok(), reason })
+        })
+    }
+
+    fn judge(&mut self, row: &AnyRow, known: &Known) -> Result<Option<FirstBad>, sqlx::Error> {
         let seq: i64 = row.try_get(0)?;
         if seq != self.seq + 1 {
             return Ok(Some(missing(self.seq + 1)));

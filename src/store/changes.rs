@@ -6,10 +6,12 @@ use serde_json::Value;
 
 use super::healing::Sign;
 use super::memory::Note;
+use super::transcript::Telling;
 use crate::domain::event::NewEvent;
 use crate::domain::ids::{AttemptId, CallId, IssueNumber, RunId};
 use crate::domain::plan::Plan;
 use crate::domain::run::{IssueResult, NightRequest, Run, RunStatus};
+use crate::domain::switch::{self, SwitchRules};
 
 /// The right to write for a run. Lost as soon as somebody else claims the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,5 +130,12 @@ pub enum Change {
     Sign(Sign),
     /// For healing's memory.
     Note(Note),
+    /// Of a builder's work, for the switch.
+    Builder {
+        sign: switch::Sign,
+        rules: SwitchRules,
+    },
+    /// A piece of a round's transcript.
+    Transcript(Telling),
     Event(NewEvent),
 }

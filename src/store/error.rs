@@ -43,6 +43,8 @@ pub enum StoreError {
     Database(#[from] sqlx::Error),
     #[error("the stored {what} cannot be read: {why}")]
     Corrupt { what: &'static str, why: String },
+    #[error("that cannot be remembered: {0}")]
+    Memory(String),
     #[error("call {0} is settled already")]
     AlreadySettled(CallId),
     #[error("call {0} is not known to this run")]
@@ -76,6 +78,19 @@ impl StoreError {
         why: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self::Corrupt { what, why: why.into().to_string() }
+    }
+
+    /// Whether the database has no room left: it goes on by itself once there is some.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        const SIGNS: [&str; 3] =
+            ["database or disk is full", "No space left on device", "could not extend file"];
+        let said = |text: &str| SIGNS.iter().any(|sign| text.contains(sign));
+        match self {
+            Self::NotCommitted(why) => said(why),
+            Self::Database(error) | Self::Open { source: error, .. } => said(&error.to_string()),
+            _ => false,
+        }
     }
 
     /// Whether the run was taken over: whoever reads this stops its work and writes nothing.

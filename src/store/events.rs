@@ -112,9 +112,9 @@ impl Store {
         for row in rows {
             let count = row.try_get::<i64, _>(4)?.unsigned_abs();
             totals.stats.total += count;
-            *totals.stats.by_type.entry(kind(&row, 0)?).or_default() += count;
-            *totals.stats.by_severity.entry(severity(&row, 1)?).or_default() += count;
-            if let Some(run) = row.try_get::<Option<String>, _>(2)? {
+            *totals.stats.by_type.entry(kind(&row, 0)).or_default() += count;
+            *totals.stats.by_severity.entry(severity(&row, 1)).or_default() += count;
+            if let Ok(Some(run)) = row.try_get::<Option<String>, _>(2) {
                 *totals.by_run.entry(RunId::new(run)).or_default() += count;
             }
             let day = from_micros(row.try_get::<i64, _>(3)?.saturating_mul(DAY)).date_naive();
@@ -135,8 +135,8 @@ impl Store {
         for row in rows {
             let count = row.try_get::<i64, _>(2)?.unsigned_abs();
             stats.total += count;
-            *stats.by_type.entry(kind(&row, 0)?).or_default() += count;
-            *stats.by_severity.entry(severity(&row, 1)?).or_default() += count;
+            *stats.by_type.entry(kind(&row, 0)).or_default() += count;
+            *stats.by_severity.entry(severity(&row, 1)).or_default() += count;
         }
         Ok(stats)
     }
@@ -167,33 +167,53 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
+/// A row as an event. One that is not what an event is, as only somebody else than us leaves it,
+/// is shown as such and stops nobody from reading on; verification names it.
 fn event(row: &AnyRow) -> Result<GovernanceEvent, StoreError> {
-    let run: Option<String> = row.try_get(5)?;
-    let issue: Option<i64> = row.try_get(6)?;
+    let seq = row.try_get(0)?;
+    Ok(whole(row, seq).unwrap_or_else(|why| GovernanceEvent {
+        id: row.try_get(1).unwrap_or_default(),
+        seq,
+        timestamp: row.try_get(2).map(from_micros).unwrap_or_default(),
+        kind: EventType::Unreadable,
+        severity: Severity::Critical,
+        description: format!("Event {seq} is not what was written: {why}"),
+        metadata: serde_json::Map::new(),
+        run: row.try_get::<Option<String>, _>(5).ok().flatten().map(RunId::new),
+        issue: None,
+        prev_hash: row.try_get(9).unwrap_or_default(),
+        hash: row.try_get(10).unwrap_or_default(),
+    }))
+}
+
+fn whole(row: &AnyRow, seq: i64) -> Result<GovernanceEvent, String> {
+    let text = |index: usize| row.try_get::<String, _>(index).map_err(|error| error.to_string());
+    let run: Option<String> = row.try_get(5).map_err(|error| error.to_string())?;
+    let issue: Option<i64> = row.try_get(6).map_err(|error| error.to_string())?;
     Ok(GovernanceEvent {
-        seq: row.try_get(0)?,
-        id: row.try_get(1)?,
-        timestamp: from_micros(row.try_get(2)?),
-        kind: kind(row, 3)?,
-        severity: severity(row, 4)?,
+        seq,
+        id: text(1)?,
+        timestamp: from_micros(row.try_get(2).map_err(|error| error.to_string())?),
+        kind: text(3)?.parse()?,
+        severity: text(4)?.parse()?,
         run: run.map(RunId::new),
         issue: issue.map(|number| IssueNumber(number.unsigned_abs())),
-        description: row.try_get(7)?,
-        metadata: serde_json::from_str(&row.try_get::<String, _>(8)?)
-            .map_err(|why| StoreError::corrupt("metadata of an event", why))?,
-        prev_hash: row.try_get(9)?,
-        hash: row.try_get(10)?,
+        description: text(7)?,
+        metadata: serde_json::from_str(&text(8)?)
+            .map_err(|_| "its metadata is no object of JSON".to_owned())?,
+        prev_hash: text(9)?,
+        hash: text(10)?,
     })
 }
 
-fn kind(row: &AnyRow, index: usize) -> Result<EventType, StoreError> {
-    row.try_get::<String, _>(index)?
-        .parse()
-        .map_err(|why| StoreError::corrupt("type of an event", why))
+/// As [`event`] shows it.
+fn kind(row: &AnyRow, index: usize) -> EventType {
+    let text = row.try_get::<String, _>(index).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(EventType::Unreadable)
 }
 
-fn severity(row: &AnyRow, index: usize) -> Result<Severity, StoreError> {
-    row.try_get::<String, _>(index)?
-        .parse()
-        .map_err(|why| StoreError::corrupt("severity of an event", why))
+/// As [`event`] shows it.
+fn severity(row: &AnyRow, index: usize) -> Severity {
+    let text = row.try_get::<String, _>(index).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(Severity::Critical)
 }

@@ -4,19 +4,25 @@
 //! Owns these rows and the figures read from them. Never judges what to do with them.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::changes::Fence;
+use super::fabric::{self, MemoryQuery};
 use super::tx::{Tx, number};
 use super::{Store, StoreError};
 use crate::domain::call::Answer;
-use crate::domain::ids::{AttemptId, CallId, IssueNumber, RunId};
+use crate::domain::ids::{AttemptId, CallId, IssueNumber, RepoName, RunId};
+use crate::domain::memory::{HealingFailure, MemoryEntry, NewEntry, Schema, Scope};
 use crate::domain::plan::SequenceType;
 use crate::domain::tier::ModelTier;
 use crate::domain::time::from_micros;
 
+/// How the keys of what healing remembers begin.
+const HEALING: &str = "healing/";
+/// Days after which what failed says nothing any more, unless it failed again.
+const FRESH_DAYS: u32 = 90;
 /// Characters of a finding that are remembered.
 const DETAIL: usize = 400;
 /// Characters of a plan that are kept.
@@ -96,18 +102,23 @@ impl Store {
         &self,
         of: Option<(&RunId, SequenceType)>,
     ) -> Result<Vec<HealingStat>, StoreError> {
-        let mut connection = self.inner.pool.acquire().await?;
-        let rows = sqlx::query(
-            "SELECT repo_key, kind, tier, what, detail, failures, healed, failed_at \
-             FROM healing_memory WHERE ($1 IS NULL OR repo_key = \
-             (SELECT repo_key FROM runs WHERE id = $1)) AND ($2 IS NULL OR kind = $2) \
-             ORDER BY failed_at DESC, tier, what",
-        )
-        .bind(of.map(|(run, _)| run.as_str().to_owned()))
-        .bind(of.map(|(_, kind)| kind.as_str().to_owned()))
-        .fetch_all(&mut *connection)
-        .await?;
-        rows.iter().map(stat).collect()
+        let (project, prefix) = match of {
+            None => (None, HEALING.to_owned()),
+            Some((run, kind)) => {
+                let Some(night) = self.night(run).await? else { return Ok(Vec::new()) };
+                (Some(night.repo.key()), format!("{HEALING}{}/", kind.as_str()))
+            }
+        };
+        let query = MemoryQuery {
+            scope: Some(Scope::Project),
+            project,
+            prefix: Some(prefix),
+            history: false,
+        };
+        let mut stats: Vec<HealingStat> =
+            self.memory(query).await?.iter().filter_map(stat).collect();
+        stats.sort_by(|a, b| (b.last_at, a.tier, &a.what).cmp(&(a.last_at, b.tier, &b.what)));
+        Ok(stats)
     }
 
     /// The issue's plan, if one is kept.
@@ -183,16 +194,18 @@ fn count(row: &AnyRow, index: usize) -> Result<u64, StoreError> {
     Ok(row.try_get::<i64, _>(index)?.unsigned_abs())
 }
 
-fn stat(row: &AnyRow) -> Result<HealingStat, StoreError> {
-    Ok(HealingStat {
-        repository: row.try_get(0)?,
-        kind: row.try_get(1)?,
-        tier: tier_of(row, 2)?,
-        what: row.try_get(3)?,
-        detail: row.try_get(4)?,
-        failures: count(row, 5)?,
-        healed: count(row, 6)?,
-        last_at: from_micros(row.try_get(7)?),
+/// What does not keep to its schema is no figure: drift tells of it.
+fn stat(entry: &MemoryEntry) -> Option<HealingStat> {
+    let value = HealingFailure::deserialize(&entry.value).ok()?;
+    Some(HealingStat {
+        repository: entry.project.clone().unwrap_or_default(),
+        kind: value.kind,
+        tier: value.tier,
+        what: value.what,
+        detail: value.detail,
+        failures: value.failures,
+        healed: value.healed,
+        last_at: value.failed_at,
     })
 }
 
@@ -213,20 +226,10 @@ fn checkpoint(row: &AnyRow) -> Result<Checkpoint, StoreError> {
 pub(super) async fn take(tx: &mut Tx, fence: &Fence, note: Note) -> Result<(), StoreError> {
     match note {
         Note::Failed { kind, tier, what, detail } => {
-            failed(tx, fence, kind, tier, what, &detail).await
+            note_failure(tx, fence, kind, tier, what, Outcome::Failed(&detail)).await
         }
         Note::Healed { kind, tier, what } => {
-            sqlx::query(
-                "UPDATE healing_memory SET healed = healed + 1 WHERE kind = $2 AND tier = $3 \
-                 AND what = $4 AND repo_key = (SELECT repo_key FROM runs WHERE id = $1)",
-            )
-            .bind(fence.run.as_str())
-            .bind(kind.as_str())
-            .bind(tier.as_str())
-            .bind(what)
-            .execute(&mut tx.conn)
-            .await?;
-            Ok(())
+            note_failure(tx, fence, kind, tier, what, Outcome::Healed).await
         }
         Note::Plan { issue, attempt, round, tier, plan } => {
             let plan: String = tx.text(&plan).chars().take(PLAN).collect();
@@ -311,28 +314,55 @@ pub(super) async fn take(tx: &mut Tx, fence: &Fence, note: Note) -> Result<(), S
     }
 }
 
-async fn failed(
+/// What became of something that failed.
+#[derive(Debug, Clone, Copy)]
+enum Outcome<'a> {
+    /// Again, with these words.
+    Failed(&'a str),
+    Healed,
+}
+
+/// A new version of the entry in the memory fabric; what never failed cannot be healed.
+async fn note_failure(
     tx: &mut Tx,
     fence: &Fence,
     kind: SequenceType,
     tier: ModelTier,
     what: String,
-    detail: &str,
+    outcome: Outcome<'_>,
 ) -> Result<(), StoreError> {
-    let detail: String = tx.text(detail).chars().take(DETAIL).collect();
-    sqlx::query(
-        "INSERT INTO healing_memory (repo_key, kind, tier, what, detail, failures, healed, \
-         failed_at) SELECT repo_key, $2, $3, $4, $5, 1, 0, $6 FROM runs WHERE id = $1 \
-         ON CONFLICT (repo_key, kind, tier, what) DO UPDATE SET detail = excluded.detail, \
-         failures = healing_memory.failures + 1, failed_at = excluded.failed_at",
-    )
-    .bind(fence.run.as_str())
-    .bind(kind.as_str())
-    .bind(tier.as_str())
-    .bind(what)
-    .bind(detail)
-    .bind(tx.now)
-    .execute(&mut tx.conn)
-    .await?;
-    Ok(())
+    let row = sqlx::query("SELECT repo_owner, repo_name FROM runs WHERE id = $1")
+        .bind(fence.run.as_str())
+        .fetch_one(&mut tx.conn)
+        .await?;
+    let (owner, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    let repo =
+        RepoName::new(&owner, &name).map_err(|why| StoreError::corrupt("repository", why))?;
+    let key = format!("{HEALING}{}/{}/{what}", kind.as_str(), tier.as_str());
+    let known = fabric::latest(tx, Scope::Project, &repo.key(), &key).await?;
+    let known = known.and_then(|entry| HealingFailure::deserialize(&entry.value).ok());
+    let value = match (outcome, known) {
+        (Outcome::Healed, None) => return Ok(()),
+        (Outcome::Healed, Some(known)) => HealingFailure { healed: known.healed + 1, ..known },
+        (Outcome::Failed(detail), known) => HealingFailure {
+            kind: kind.as_str().to_owned(),
+            tier,
+            what,
+            detail: tx.text(detail).chars().take(DETAIL).collect(),
+            failures: known.as_ref().map_or(0, |known| known.failures) + 1,
+            healed: known.map_or(0, |known| known.healed),
+            failed_at: from_micros(tx.now),
+        },
+    };
+    let entry = NewEntry {
+        scope: Scope::Project,
+        project: Some(repo),
+        key,
+        schema: Schema::HealingFailure,
+        value: serde_json::to_value(value).map_err(|why| StoreError::corrupt("failure", why))?,
+        source: "healing".to_owned(),
+        run: Some(fence.run.clone()),
+        fresh_days: Some(FRESH_DAYS),
+    };
+    fabric::record(tx, entry).await.map(drop)
 }

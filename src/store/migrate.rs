@@ -40,6 +40,18 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0004_triggers.sqlite.sql"),
         postgres: include_str!("migrations/0004_triggers.postgres.sql"),
     },
+    Migration {
+        version: 6,
+        sql: include_str!("migrations/0006_transcripts.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    Migration {
+        version: 7,
+        sql: include_str!("migrations/0007_builders.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// The schema this program speaks.

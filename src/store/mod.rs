@@ -9,16 +9,20 @@ mod admit;
 mod apply;
 mod approvals;
 mod backup;
+mod builders;
 mod chain;
 mod changes;
 mod checkpoints;
 mod connect;
 mod costs;
+mod effects;
 mod error;
 mod escalation_fold;
 mod events;
+mod fabric;
 mod fold;
 mod healing;
+mod insert;
 mod ledger;
 mod lock;
 mod memory;
@@ -34,6 +38,7 @@ mod rows;
 mod runs;
 mod settle;
 mod status;
+mod transcript;
 mod tx;
 mod writer;
 
@@ -49,10 +54,13 @@ use tokio_util::sync::CancellationToken;
 pub use crate::escalation::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow};
 pub use approvals::{ApprovalRow, Decided, Decision, LONGEST_OVERRIDE, Override};
 pub use backup::backup;
+pub use builders::SeenApproval;
 pub use chain::Verified;
 pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotency, NewRun};
 pub use costs::{Budget, Costs, QuotaStatus, WindowUse};
+pub use effects::PushedCommit;
 pub use error::StoreError;
+pub use fabric::MemoryQuery;
 pub use healing::Sign;
 pub use lock::DataLock;
 pub use memory::{Bought, Checkpoint, HealingStat, KeptPlan, Note};
@@ -66,6 +74,7 @@ pub use rows::{
     Night, RunFilter, SignedHead, ToolRow,
 };
 pub use status::NightStatus;
+pub use transcript::{Telling, Turn, TurnRow};
 
 use crate::domain::event::GovernanceEvent;
 use tx::Tx;
@@ -161,6 +170,14 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
-        self.inner.writer.as_ref().ok_or(StoreError::ReadOnly)?.write(work).await
+        self.queue(writer::Kind::Change, work).await
+    }
+
+    async fn queue<T, F>(&self, kind: writer::Kind, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        self.inner.writer.as_ref().ok_or(StoreError::ReadOnly)?.write(kind, work).await
     }
 }

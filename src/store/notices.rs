@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use super::rows::{AlertRow, Incident, IncidentNote, NewAlert};
 use super::tx::Tx;
 use super::{Store, StoreError};
-use crate::domain::event::{EventType, NewEvent};
+use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::ids::{IssueNumber, RunId};
 use crate::domain::time::from_micros;
 
@@ -77,7 +77,7 @@ impl Store {
                 let rows = sqlx::query(
                     "UPDATE alert_queue SET due_at = $1, tries = tries + 1 WHERE id IN \
                      (SELECT id FROM alert_queue WHERE state = 'pending' AND due_at <= $2 \
-                      ORDER BY created_at, id LIMIT 20) RETURNING id, payload, tries",
+                      ORDER BY created_at, id LIMIT 20) RETURNING id, payload, tries, place",
                 )
                 .bind(tx.now + put_off_micros)
                 .bind(tx.now)
@@ -91,6 +91,7 @@ impl Store {
                             payload: serde_json::from_str(&payload)
                                 .map_err(|why| StoreError::corrupt("alert", why))?,
                             tries: row.try_get(2)?,
+                            place: row.try_get(3)?,
                         })
                     })
                     .collect()
@@ -142,20 +143,25 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let error = error.map(|error| tx.text(&error));
-                sqlx::query(
-                    "UPDATE alert_queue SET state = $1, error = $2, due_at = $3 WHERE id = $4",
+                let row = sqlx::query(
+                    "UPDATE alert_queue SET state = $1, error = $2, due_at = $3 WHERE id = $4 \
+                     RETURNING place",
                 )
                 .bind(state)
                 .bind(error.clone())
                 .bind(tx.now + again.unwrap_or(0))
                 .bind(id.clone())
-                .execute(&mut tx.conn)
+                .fetch_one(&mut tx.conn)
                 .await?;
+                let place: String = row.try_get(0)?;
                 if state == "failed" {
                     let why = error.unwrap_or_default();
-                    let text = format!("The alert {id} could not be delivered: {why}");
-                    tx.emit(NewEvent::new(EventType::AlertFailed, text).with("alertId", id))
-                        .await?;
+                    let text = format!("An alert could not be delivered to {place}: {why}");
+                    let event = NewEvent::new(EventType::AlertFailed, text)
+                        .severity(Severity::Medium)
+                        .with("alertId", id)
+                        .with("place", place);
+                    tx.emit(event).await?;
                 }
                 Ok(())
             })
@@ -204,24 +210,27 @@ impl Store {
 async fn enqueue(tx: &mut Tx, alert: NewAlert) -> Result<bool, StoreError> {
     let alike = sqlx::query("SELECT 1 FROM alert_queue WHERE dedupe = $1 AND created_at > $2")
         .bind(alert.dedupe.clone())
-        .bind(tx.now - alert.window_micros)
+        .bind(tx.now.saturating_sub(alert.window_micros))
         .fetch_optional(&mut tx.conn)
         .await?;
     if alike.is_some() {
         return Ok(false);
     }
     let payload = tx.json("alert", &alert.payload)?;
-    sqlx::query(
-        "INSERT INTO alert_queue (id, dedupe, event_seq, payload, state, tries, due_at, created_at) \
-         VALUES ($1, $2, $3, $4, 'pending', 0, $5, $5)",
-    )
-    .bind(uuid::Uuid::now_v7().to_string())
-    .bind(alert.dedupe)
-    .bind(alert.event_seq)
-    .bind(payload)
-    .bind(tx.now)
-    .execute(&mut tx.conn)
-    .await?;
+    for place in alert.places {
+        sqlx::query(
+            "INSERT INTO alert_queue (id, place, dedupe, event_seq, payload, state, tries, due_at, \
+             created_at) VALUES ($1, $2, $3, $4, $5, 'pending', 0, $6, $6)",
+        )
+        .bind(uuid::Uuid::now_v7().to_string())
+        .bind(place)
+        .bind(alert.dedupe.clone())
+        .bind(alert.event_seq)
+        .bind(payload.clone())
+        .bind(tx.now)
+        .execute(&mut tx.conn)
+        .await?;
+    }
     Ok(true)
 }
 

@@ -235,13 +235,16 @@ pub struct NewAlert {
     pub dedupe: String,
     pub window_micros: i64,
     pub event_seq: Option<i64>,
+    /// Where it goes: each place is delivered to by itself.
+    pub places: Vec<String>,
     pub payload: Value,
 }
 
-/// An alert to be delivered now.
+/// An alert to be delivered to one place now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlertRow {
     pub id: String,
+    pub place: String,
     pub payload: Value,
     /// This one included.
     pub tries: i64,

@@ -77,14 +77,10 @@ impl Store {
 
     /// Appends events that belong to no state change of a run.
     pub async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<GovernanceEvent>, StoreError> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let mut written = Vec::with_capacity(events.len());
-                for event in events {
-                    written.push(tx.emit(event).await?);
-                }
-                Ok(written)
-            })
+        self.queue(super::writer::Kind::Append, move |tx| {
+            Box::pin(
+                async move { Ok(events.into_iter().map(|event| tx.emit_later(event)).collect()) },
+            )
         })
         .await
     }

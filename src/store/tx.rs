@@ -8,6 +8,7 @@ use sqlx::{Executor as _, Row as _};
 
 use super::StoreError;
 use super::changes::Fence;
+use super::insert;
 use super::options::StoreClock;
 use crate::domain::event::{Canonical, GovernanceEvent, NewEvent};
 use crate::domain::redact::Redactor;
@@ -23,6 +24,8 @@ pub(super) struct Tx {
     pub now: i64,
     head: Head,
     emitted: Vec<GovernanceEvent>,
+    /// Events that are chained already and written with others in one statement.
+    waiting: Vec<(GovernanceEvent, String)>,
     redactor: Arc<Redactor>,
     clock: StoreClock,
     postgres: bool,
@@ -47,12 +50,22 @@ impl Tx {
         clock: StoreClock,
         postgres: bool,
     ) -> Self {
-        Self { conn, now: 0, head: Head::default(), emitted: Vec::new(), redactor, clock, postgres }
+        Self {
+            conn,
+            now: 0,
+            head: Head::default(),
+            emitted: Vec::new(),
+            waiting: Vec::new(),
+            redactor,
+            clock,
+            postgres,
+        }
     }
 
     /// Begins, takes the lock row and reads head and clock from it.
     pub async fn begin(&mut self) -> Result<(), sqlx::Error> {
         self.emitted.clear();
+        self.waiting.clear();
         let begin =
             if self.postgres { "BEGIN ISOLATION LEVEL READ COMMITTED" } else { "BEGIN IMMEDIATE" };
         self.conn.execute(sqlx::raw_sql(begin)).await?;
@@ -69,6 +82,7 @@ impl Tx {
 
     /// Writes the head back and commits.
     pub async fn commit(&mut self) -> Result<Vec<GovernanceEvent>, sqlx::Error> {
+        self.write_waiting().await?;
         sqlx::query("UPDATE log_head SET seq = $1, hash = $2, clock = $3 WHERE id = 1")
             .bind(self.head.seq)
             .bind(self.head.hash.clone())
@@ -81,11 +95,13 @@ impl Tx {
 
     pub async fn rollback(&mut self) -> Result<(), sqlx::Error> {
         self.emitted.clear();
+        self.waiting.clear();
         self.conn.execute(sqlx::raw_sql("ROLLBACK")).await?;
         Ok(())
     }
 
     pub async fn savepoint(&mut self) -> Result<Mark, sqlx::Error> {
+        self.write_waiting().await?;
         self.conn.execute(sqlx::raw_sql("SAVEPOINT job")).await?;
         Ok(Mark { head: self.head.clone(), emitted: self.emitted.len() })
     }
@@ -120,6 +136,26 @@ impl Tx {
 
     /// Appends an event to the chain, redacted.
     pub async fn emit(&mut self, event: NewEvent) -> Result<GovernanceEvent, StoreError> {
+        let (event, text) = self.chain(event);
+        insert::events(&mut self.conn, &[(event.clone(), text)]).await?;
+        Ok(event)
+    }
+
+    /// The same, but its row is written together with others: before the next work that reads or
+    /// writes anything, and before the commit at the latest.
+    pub fn emit_later(&mut self, event: NewEvent) -> GovernanceEvent {
+        let (event, text) = self.chain(event);
+        self.waiting.push((event.clone(), text));
+        event
+    }
+
+    async fn write_waiting(&mut self) -> Result<(), sqlx::Error> {
+        let waiting = std::mem::take(&mut self.waiting);
+        insert::events(&mut self.conn, &waiting).await
+    }
+
+    /// Gives an event its place in the chain; returns it with its metadata as it is stored.
+    fn chain(&mut self, event: NewEvent) -> (GovernanceEvent, String) {
         let NewEvent { kind, severity, run, issue, description, mut metadata } = event;
         if let Some(run) = &run {
             metadata.entry("runId").or_insert_with(|| Value::from(run.as_str()));
@@ -154,26 +190,9 @@ impl Tx {
             metadata: &text,
         }
         .hash(&event.prev_hash);
-        sqlx::query(
-            "INSERT INTO events (seq, id, at, type, severity, run_id, issue, description, \
-             metadata, prev_hash, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        )
-        .bind(event.seq)
-        .bind(event.id.clone())
-        .bind(self.now)
-        .bind(kind.as_str())
-        .bind(severity.as_str())
-        .bind(event.run.as_ref().map(|run| run.as_str().to_owned()))
-        .bind(event.issue.map(|issue| number(issue.0)))
-        .bind(event.description.clone())
-        .bind(text)
-        .bind(event.prev_hash.clone())
-        .bind(event.hash.clone())
-        .execute(&mut self.conn)
-        .await?;
         self.head = Head { seq: event.seq, hash: event.hash.clone() };
         self.emitted.push(event.clone());
-        Ok(event)
+        (event, text)
     }
 
     /// A text as it may be stored: redacted, and without the NUL that PostgreSQL refuses.

@@ -30,7 +30,17 @@ const RECONNECT: [Duration; 4] =
 type Work =
     Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<(), StoreError>> + Send + 'static>;
 
+/// What a closure does, and with it what must be undone where it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// SQL of its own, in a savepoint.
+    Change,
+    /// Events for the end of the chain and nothing else: it cannot fail by itself.
+    Append,
+}
+
 struct Job {
+    kind: Kind,
     work: Work,
     answer: oneshot::Sender<Result<(), StoreError>>,
 }
@@ -57,7 +67,7 @@ impl Writer {
 
     /// Runs `work` in the next transaction; the result is known to be committed. Dropping the
     /// future does not take the work back.
-    pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    pub async fn write<T, F>(&self, kind: Kind, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
@@ -73,7 +83,7 @@ impl Writer {
             })
         });
         let (answer, answered) = oneshot::channel();
-        self.queue.send(Job { work, answer }).await.map_err(|_| StoreError::Closed)?;
+        self.queue.send(Job { kind, work, answer }).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)??;
         let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
         value.ok_or(StoreError::Closed)
@@ -121,7 +131,10 @@ impl Task {
             let result = if self.broken {
                 Err(StoreError::NotCommitted("the connection was lost".to_owned()))
             } else {
-                self.one(job.work).await
+                match job.kind {
+                    Kind::Change => self.one(job.work).await,
+                    Kind::Append => (job.work)(&mut self.tx).await,
+                }
             };
             done.push((job.answer, result));
         }

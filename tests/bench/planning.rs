@@ -127,6 +127,7 @@ fn issues(size: u64, cycles: bool) -> Vec<Issue> {
             blocked_by,
             sub_issues,
             trust: Trust::Author("MEMBER".to_owned()),
+            vetting: foreman::domain::vetting::Vetting::default(),
         });
     }
     issues

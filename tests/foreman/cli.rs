@@ -358,3 +358,30 @@ async fn reached(url: &str) -> Value {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_keeps_to_its_bound_while_github_says_nothing() {
+    use foreman::demo::github::{Fault, FaultKind};
+    let town = Town::new(script(good_work), vec![issue("Anything")])
+        .await
+        .set("FOREMAN_SHUTDOWN_SECONDS", "4");
+    town.github.fail_next(Fault::on("POST", "/pulls$", FaultKind::Hang { processed: false }));
+    let child = start(&town.env, town.data.path(), &["run", "octo/app"]);
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    while town.github.faults_left() > 0 {
+        tick.tick().await;
+    }
+    let begun = std::time::Instant::now();
+    interrupt(&child);
+    let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+    let output = ended.expect("it ends").expect("it ran");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?} {output:?}");
+    // The next start goes on with it, and opens the one pull request.
+    let said = town.foreman(&["run", "octo/app"]).await;
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    assert_eq!(
+        town.changes(),
+        ["PUSH refs/heads/foreman/issue-1", "POST /pulls", "POST /issues/1/comments"]
+    );
+}

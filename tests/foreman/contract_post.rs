@@ -321,6 +321,13 @@ async fn planning_and_looking_change_nothing() {
         assert!(before.json["status"][key].is_object(), "{}", before.text);
     }
     assert_eq!(server.get(OVERNIGHT).await.json, before.json);
+    assert_eq!(before.json["config"]["budgetUsd"].as_f64(), Some(10.0), "{}", before.text);
+    assert!(before.json["tiers"].is_array() && before.json["sandbox"].is_object());
+    // What it shows as a night's configuration can be sent back as one.
+    let mut again = body();
+    again["config"] = before.json["config"].clone();
+    let plan = server.post(&format!("{OVERNIGHT}/plan"), &again).await;
+    assert_eq!(plan.status, 200, "{}", plan.text);
 
     let mut dry = body();
     dry["dryRun"] = json!(true);

@@ -21,7 +21,7 @@ async fn town_with_moving_base(
             if let Some(bare) = to_move.get()
                 && !moved.swap(true, Ordering::SeqCst)
             {
-                commit_to(bare, edits);
+                commit_to(bare, "main", edits);
             }
             work(input)
         }),
@@ -32,8 +32,8 @@ async fn town_with_moving_base(
     town
 }
 
-/// A commit on `main` made by other hands, straight in the bare repository.
-fn commit_to(bare: &std::path::Path, edits: &[FileEdit<'_>]) {
+/// A commit on a branch made by other hands, straight in the bare repository.
+pub(crate) fn commit_to(bare: &std::path::Path, branch: &str, edits: &[FileEdit<'_>]) {
     let folder = tempfile::tempdir().expect("a folder");
     let git = |args: &[&str]| {
         let output = std::process::Command::new("git")
@@ -44,13 +44,13 @@ fn commit_to(bare: &std::path::Path, edits: &[FileEdit<'_>]) {
             .expect("git runs");
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
-    git(&["clone", "-q", "-b", "main", &bare.display().to_string(), "."]);
+    git(&["clone", "-q", "-b", branch, &bare.display().to_string(), "."]);
     for (path, content) in edits {
         std::fs::write(folder.path().join(path), content.unwrap_or_default()).expect("written");
     }
     git(&["add", "-A"]);
     git(&["commit", "-q", "-m", "Meanwhile"]);
-    git(&["push", "-q", "origin", "main"]);
+    git(&["push", "-q", "origin", branch]);
 }
 
 fn file_at(town: &Town, commit: &str, path: &str) -> Option<String> {

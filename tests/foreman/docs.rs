@@ -81,16 +81,21 @@ fn keys_of_file(table: &str) -> Vec<String> {
 fn every_key_of_foreman_toml_is_documented() {
     let page = read("docs/configuration.md");
     let tables = [
+        ("[server]", "`[server]`"),
         ("[limits]", "`[limits]`"),
         ("[trust]", "`[trust]`"),
         ("[git]", "`[git]`"),
         ("[tiers.\"gpt-4\"]", "`[tiers.<name>]`"),
         ("[escalation]", "`[escalation]`"),
         ("[escalation.labels]", "`[escalation.labels]`"),
+        ("[copilot]", "`[copilot]`"),
         ("[desktop]", "`[desktop]`"),
         ("[[desktop.repositories]]", "`[[desktop.repositories]]`"),
         ("[setup]", "`[setup]`"),
         ("[alerts]", "`[alerts]`"),
+        ("[[alerts.webhooks]]", "`[[alerts.webhooks]]`"),
+        ("[alerts.email]", "`[alerts.email]`"),
+        ("[governance]", "`[governance]`"),
         ("[labels]", "`[labels]`"),
         ("[disk]", "`[disk]`"),
         ("[repositories.\"octo/app\"]", "`[repositories.\"<owner/name>\"]`"),

@@ -8,7 +8,7 @@ use foreman::domain::evidence::{CheckOutcome, Dimension};
 use foreman::domain::ids::{AttemptId, CommitId, IssueNumber, RepoName, RunId};
 use foreman::domain::redact::Redactor;
 use foreman::domain::run::{NightConfig, NightRequest};
-use foreman::gate::{Attempt, BaseVerdict, Candidate, Gate, Judgement, Verdict};
+use foreman::gate::{Asked, Attempt, BaseVerdict, Candidate, Gate, Judgement, Verdict};
 use foreman::git::{Author, Captured, Git, Mirror};
 use foreman::process::Children;
 use foreman::sandbox::{Mode, Sandbox};
@@ -51,7 +51,7 @@ fn shell_repository() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-struct Place {
+pub struct Place {
     dir: tempfile::TempDir,
     mirror: Mirror,
     base: CommitId,
@@ -79,7 +79,7 @@ fn write(dir: &Path, path: &str, text: &str) {
 }
 
 impl Place {
-    async fn new(files: &[(&str, &str)]) -> Self {
+    pub async fn new(files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let seed = dir.path().join("seed");
         for (path, text) in files {
@@ -125,7 +125,7 @@ impl Place {
         Self { dir, mirror, base, gate, fence, attempt }
     }
 
-    async fn judge_base(&self) -> BaseVerdict {
+    pub async fn judge_base(&self) -> BaseVerdict {
         self.gate
             .judge_base(&self.mirror, &self.base, &self.fence.run, &CancellationToken::new())
             .await
@@ -171,15 +171,21 @@ impl Place {
             base_verdict: verdict,
             texts,
             is_bug: true,
+            asked: Asked::new("Make it better", ""),
+            open: None,
         };
         self.gate.judge(candidate, &CancellationToken::new()).await.expect("a verdict")
     }
 
-    async fn judge(&self, verdict: &BaseVerdict, files: &[(&str, Option<&str>)]) -> Verdict {
+    pub async fn judge(&self, verdict: &BaseVerdict, files: &[(&str, Option<&str>)]) -> Verdict {
         self.judge_with(verdict, files, vec![]).await
     }
 
-    async fn refused(&self, verdict: &BaseVerdict, files: &[(&str, Option<&str>)]) -> Judgement {
+    pub async fn refused(
+        &self,
+        verdict: &BaseVerdict,
+        files: &[(&str, Option<&str>)],
+    ) -> Judgement {
         match self.judge(verdict, files).await {
             Verdict::Refused(judgement) => {
                 assert!(!judgement.qa.passed, "refused, so not passed");
@@ -262,8 +268,8 @@ async fn dishonest_and_forbidden_changes_are_refused_before_anything_runs() {
     let hidden = TESTS.replace("exit $fail", "exit 0");
     let asks = "add() { if [ -n \"$CI\" ]; then echo 3; else echo $(($1 + $2)); fi; }\n";
     let cases: [(&str, Option<&str>, &str, &str, Dimension); 9] = [
-        ("tests/run.sh", None, "test_deleted", "tests/run.sh was deleted", Dimension::Drift),
-        ("tests/run.sh", Some(&weaker), "assertions_weakened", "checks less", Dimension::Drift),
+        ("tests/run.sh", None, "test_file_deleted", "tests/run.sh was deleted", Dimension::Drift),
+        ("tests/run.sh", Some(&weaker), "test_file_weakened", "checks less", Dimension::Drift),
         ("tests/run.sh", Some(&hidden), "hides_failure", "exit 0", Dimension::Governance),
         ("docs/architecture/a.md", Some("x\n"), "protected_path", "policy", Dimension::Governance),
         (
@@ -283,7 +289,9 @@ async fn dishonest_and_forbidden_changes_are_refused_before_anything_runs() {
         let kinds: Vec<&str> =
             judgement.governance.violations.iter().map(|v| v.kind.as_str()).collect();
         assert!(kinds.contains(&kind), "{kind}: {kinds:?}");
-        assert!(judgement.reason.contains(words), "{kind}: {}", judgement.reason);
+        let said: Vec<&str> =
+            judgement.qa.checks.iter().flat_map(|it| &it.findings).map(String::as_str).collect();
+        assert!(said.join("\n").contains(words), "{kind}: {said:?}");
         assert!(!judgement.qa.dimension_passed(dimension), "{kind}");
         let ran = judgement.qa.checks.iter().any(|check| check.log_sha256.is_some());
         assert!(!ran, "{kind}: nothing is run");

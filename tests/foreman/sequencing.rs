@@ -84,6 +84,7 @@ fn intake(recorded: &[RecordedIssue], is_open: impl Fn(&RecordedIssue) -> bool) 
             blocked_by,
             sub_issues: sub_issues.map(|child| reference(*child)).collect(),
             trust: Trust::Author("MEMBER".to_owned()),
+            vetting: foreman::domain::vetting::Vetting::default(),
         });
     }
     issues

@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use super::detour::Way;
+use super::room::Room;
 use super::tell::budget_sentence;
 use super::walk::Post;
-use super::{Agent, tools};
+use super::{Agent, gave_up, plain, tools};
 use crate::builders::BuildOutcome;
-use crate::domain::call::{Answer, Charge, ErrorClass};
+use crate::domain::call::{Answer, Charge, ErrorClass, Message, ToolSpec};
 use crate::domain::ids::CallId;
 use crate::domain::money::{Usage, Usd};
 use crate::domain::plan::ReasonCode;
@@ -68,51 +69,47 @@ impl Agent<'_> {
                 Way::Left => continue,
                 Way::End(outcome) => return Ok(Asked::End(outcome)),
             }
-            let size = self.counter.size(&tier, &self.messages, &tools::specs()).await;
-            if !size.fits(&tier) {
-                if let Some(outcome) = self.too_large(&tier).await? {
-                    return Ok(Asked::End(outcome));
-                }
-                continue;
+            let prompt = self.prompt(&tier);
+            let size = self.counter.size(&tier, &prompt.messages, &prompt.tools).await;
+            match self.within(&tier, size).await? {
+                None => {}
+                Some(Ok(())) => continue,
+                Some(Err(outcome)) => return Ok(Asked::End(outcome)),
             }
             self.builders.failpoints.hit("model.reserving");
             let (call, estimate, cap) = match self.book(&tier, size).await? {
                 Booked::Yes { call, estimate, cap } => (call, estimate, cap),
                 Booked::End(outcome) => return Ok(Asked::End(outcome)),
             };
-            if let Some(asked) = self.send(&tier, call, estimate, cap, size.tokens).await? {
+            let booked = Sent { call, estimate, cap, tokens: size.tokens };
+            if let Some(asked) = self.send(&tier, &prompt, booked).await? {
                 return Ok(asked);
             }
         }
     }
 
-    /// The prompt does not fit, and is not sent.
-    async fn too_large(&mut self, tier: &Tier) -> Result<Option<BuildOutcome>, StoreError> {
-        self.last_error = format!("the prompt is larger than {}'s window", tier.model.model);
-        let before = self.walk.here();
-        if !self.make_room() {
-            return Ok(Some(self.nobody_left().await?));
+    /// What is sent: the conversation with the tools, or told in plain text to who takes none.
+    fn prompt(&self, tier: &Tier) -> Prompt {
+        let tools = tools::specs();
+        if self.plainly.contains(&tier.model.tier) {
+            Prompt { messages: plain::told(&self.messages, &tools), tools: Vec::new() }
+        } else {
+            Prompt { messages: self.messages.clone(), tools }
         }
-        let why = self.last_error.clone();
-        let moved = self.moved(tier, before, &why, ErrorClass::ContextLength);
-        self.builders.store.apply(self.fence, moved.into_iter().collect()).await?;
-        Ok(None)
     }
 
     /// Sends what is booked. `None`: go round again.
     async fn send(
         &mut self,
         tier: &Tier,
-        call: CallId,
-        estimate: Usd,
-        cap: u64,
-        prompt: u64,
+        prompt: &Prompt,
+        sent: Sent,
     ) -> Result<Option<Asked>, StoreError> {
-        let specs = tools::specs();
+        let Sent { call, estimate, cap, tokens } = sent;
         let request = ChatRequest {
             tier,
-            messages: &self.messages,
-            tools: &specs,
+            messages: &prompt.messages,
+            tools: &prompt.tools,
             max_completion_tokens: cap,
             timeout: self.task.limits.request_timeout.min(self.time_left()),
         };
@@ -140,8 +137,9 @@ impl Agent<'_> {
                     // It may still be settled to what the provider says it cost.
                     None => (estimate, tier.paid, self.unknown_charge(tier, estimate)),
                 };
-                self.tokens += answer.usage.map_or(prompt, |usage| usage.total());
+                self.tokens += answer.usage.map_or(tokens, |usage| usage.total());
                 self.tries = 0;
+                self.untold.answered();
                 changes.extend(self.learned(tier, &call, &answer));
                 let settlement = Settlement::Answered { answer: answer.clone(), cost, unknown };
                 self.settle(&call, settlement, changes).await?;
@@ -214,8 +212,17 @@ impl Agent<'_> {
         estimate: Usd,
         error: &CallError,
     ) -> Result<Option<Asked>, StoreError> {
-        self.tries += 1;
         self.last_error = format!("{}: {}", tier.model.tier, error.message);
+        self.note(&format!("{} did not answer: {error}", tier.model.tier));
+        if takes_no_tools(error) && !self.plainly.contains(&tier.model.tier) {
+            // The server's way, no failure of its model: the same is asked in plain text.
+            self.plainly.push(tier.model.tier);
+            let (class, message) = (error.class, error.message.clone());
+            let settlement = Settlement::Failed { class, message, cost: Usd::ZERO, unknown: false };
+            self.settle(call, settlement, Vec::new()).await?;
+            return Ok(None);
+        }
+        self.tries += 1;
         self.hurt.push((tier.model.tier, error.class));
         let rules = HealingRules {
             auto_heal: self.task.auto_heal,
@@ -232,11 +239,11 @@ impl Agent<'_> {
             Next::NextTier => self.walk.down(),
             Next::LocalOnly if error.class == ErrorClass::Auth => self.degrade(),
             Next::LocalOnly => self.local_or_other_key(&tier.endpoint.fingerprint()),
-            Next::LargerWindow => {
-                if !self.make_room() {
-                    end = Some(self.nobody_left().await?);
-                }
-            }
+            Next::LargerWindow => match self.make_room(true) {
+                Room::Made => {}
+                Room::None => end = Some(self.nobody_left().await?),
+                Room::Enough(why) => end = Some(gave_up(why)),
+            },
             Next::Stop => end = Some(self.stopped(error.class)),
         }
         if self.walk.here() != before {
@@ -268,20 +275,29 @@ impl Agent<'_> {
         }
         Ok(None)
     }
+}
 
-    /// A larger window, else a smaller conversation once, else the local builder. Says whether
-    /// anything is left to try.
-    fn make_room(&mut self) -> bool {
-        let today = chrono::Utc::now().date_naive();
-        if self.task.auto_heal && self.walk.larger(&self.builders.tiers, today) {
-            return true;
-        }
-        if self.compact() {
-            return true;
-        }
-        self.walk.local();
-        self.walk.here().is_some()
-    }
+/// What a model reads.
+struct Prompt {
+    messages: Vec<Message>,
+    tools: Vec<ToolSpec>,
+}
+
+/// What is booked for a request.
+struct Sent {
+    call: CallId,
+    estimate: Usd,
+    cap: u64,
+    /// The prompt's size.
+    tokens: u64,
+}
+
+/// Whether a server says that it, or its model, knows no tool calls.
+fn takes_no_tools(error: &CallError) -> bool {
+    let said = error.message.to_ascii_lowercase();
+    let refused = matches!(error.class, ErrorClass::BadRequest | ErrorClass::Server);
+    let words = ["support", "--jinja", "--enable-auto-tool-choice", "not enabled"];
+    refused && said.contains("tool") && words.iter().any(|word| said.contains(word))
 }
 
 /// This issue alone ends for want of money.

@@ -62,7 +62,7 @@ fn not_found(content: &str, old: &str) -> String {
 }
 
 /// The line with the most pairs of neighbouring characters in common.
-fn closest_line<'a>(content: &'a str, wanted: &str) -> Option<(usize, &'a str)> {
+pub(super) fn closest_line<'a>(content: &'a str, wanted: &str) -> Option<(usize, &'a str)> {
     let wanted = pairs(wanted);
     let mut best: Option<(usize, usize, &str)> = None;
     for (index, line) in content.lines().enumerate() {

@@ -132,6 +132,18 @@ impl Workspace {
         written.map_err(io)
     }
 
+    /// Takes a file away.
+    pub(super) fn remove(&self, text: &str) -> Result<(), FileError> {
+        let path = self.target(text)?;
+        self.regular(&path, text)?;
+        self.dir.remove_file(&path).map_err(|source| problem(text, source))
+    }
+
+    /// Whether anything stands under this name.
+    pub(super) fn exists(&self, text: &str) -> bool {
+        self.relative(text).is_ok_and(|path| self.dir.symlink_metadata(path).is_ok())
+    }
+
     fn regular(&self, path: &Path, text: &str) -> Result<(), FileError> {
         let meta = self.dir.metadata(path).map_err(|source| problem(text, source))?;
         if meta.is_file() { Ok(()) } else { Err(FileError::NotAFile(text.to_owned())) }

@@ -1,14 +1,23 @@
 //! The model agent: a conversation with tools, within bounds, down the chain of tiers.
 //!
-//! Owns the loop. A tool's result is stored before the next request, and every request is a row of
-//! the ledger (`ask.rs`). Never judges the work.
+//! Owns the loop and its bounds. Every request is a row of the ledger (`ask.rs`); what an answer asks
+//! for is done in `act.rs`; the whole of it is written down (`record.rs`). Never judges the work.
 
+mod act;
 mod ask;
+mod compact;
 mod detour;
 mod edit;
 mod files;
+mod guide;
+mod patch;
+mod patching;
+mod plain;
+mod progress;
 pub(super) mod prompt;
 pub(super) mod recall;
+mod record;
+mod room;
 mod search;
 mod stuck;
 mod tell;
@@ -21,25 +30,23 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use self::act::Step;
 use self::ask::Asked;
+use self::compact::Pressure;
 use self::files::Workspace;
+use self::progress::Untold;
+use self::prompt::Told;
 use self::recall::{Recall, Stock};
 use self::stuck::Patience;
-use self::tools::{Ran, Tools};
+use self::tools::Tools;
 use self::walk::Walk;
 use super::{BuildOutcome, Builders, Task, local_command};
-use crate::domain::call::{Answer, ErrorClass, FinishReason, Message, ToolCall};
-use crate::domain::ids::CallId;
+use crate::domain::call::{ErrorClass, Message};
 use crate::domain::plan::ReasonCode;
 use crate::domain::tier::ModelTier;
 use crate::models::TokenCounter;
 use crate::process::Ending;
 use crate::store::{Change, Fence, StoreError};
-
-/// Tool calls of one answer that are run.
-const CALLS_PER_ANSWER: usize = 32;
-/// Characters of a tool's answer that stay when the conversation is made smaller.
-const COMPACTED: usize = 400;
 
 /// One round's state.
 struct Agent<'a> {
@@ -57,10 +64,19 @@ struct Agent<'a> {
     tokens: u64,
     /// The completion cap.
     cap: u64,
-    compacted: bool,
+    /// How hard the conversation was made smaller after so many answers.
+    pressed: Option<(u32, Pressure)>,
+    /// Tiers whose server takes no tool calls.
+    plainly: Vec<ModelTier>,
+    /// Turns of the transcript.
+    turns: u32,
+    /// What is stored with the next change.
+    unwritten: Vec<Change>,
+    untold: Untold,
     begun: Instant,
     last_error: String,
-    recall: Recall,
+    /// Whether the issue has a plan.
+    plan_kept: bool,
     stock: Stock,
     counter: TokenCounter,
     /// Tiers passed by without being asked, and until when.
@@ -69,12 +85,6 @@ struct Agent<'a> {
     hurt: Vec<(ModelTier, ErrorClass)>,
     /// The local builder stands in for a provider that refused the key.
     degraded: bool,
-}
-
-/// What an answer led to.
-enum Step {
-    On,
-    End(BuildOutcome),
 }
 
 /// Works on a task to its end.
@@ -100,169 +110,82 @@ pub(super) async fn work(
     };
     let has_command = builders.local_command.is_some();
     let recall = Recall::of(builders, task).await?;
+    let told = Told { recall: &recall, guides: &guide::guides(&files) };
+    let opening = prompt::opening(task, told);
     let mut agent = Agent {
         builders,
         fence,
         task,
         cancel,
-        messages: prompt::opening(task, &recall),
+        messages: Vec::new(),
         walk: Walk::new(&task.chain, &builders.tiers, has_command, Utc::now().date_naive()),
         patience: Patience::default(),
         tries: 0,
         steps: 0,
         tokens: 0,
         cap: task.limits.completion_cap,
-        compacted: false,
+        pressed: None,
+        plainly: Vec::new(),
+        turns: 0,
+        unwritten: Vec::new(),
+        untold: Untold::default(),
         begun: Instant::now(),
         last_error: String::new(),
-        recall,
+        plan_kept: recall.has_plan,
         stock: Stock::of(builders, task).await?,
         counter: TokenCounter::default(),
         skipped: Vec::new(),
         hurt: Vec::new(),
         degraded: false,
     };
-    loop {
-        if cancel.is_cancelled() {
-            return Ok(BuildOutcome::Cancelled);
-        }
-        let (call, answer) = match agent.ask().await? {
-            Asked::Answer { call, answer } => (call, answer),
-            Asked::End(outcome) => return Ok(outcome),
-            Asked::Command => {
-                let Some(command) = &builders.local_command else {
-                    return agent.nobody_left().await;
-                };
-                let time = agent.time_left();
-                let told = prompt::plain(task, &agent.recall);
-                let outcome = local_command::run(builders, task, told, command, time, cancel).await;
-                return Ok(agent.marked(outcome));
+    agent.begin(opening).await?;
+    let outcome = agent.converse(&tools, told).await?;
+    let outcome = agent.marked(outcome);
+    agent.ended(outcome).await
+}
+
+impl Agent<'_> {
+    /// Asks and acts, until there is an end.
+    async fn converse(
+        &mut self,
+        tools: &Tools<'_>,
+        told: Told<'_>,
+    ) -> Result<BuildOutcome, StoreError> {
+        loop {
+            if self.cancel.is_cancelled() {
+                return Ok(BuildOutcome::Cancelled);
             }
-        };
-        match agent.act(&tools, &call, answer).await? {
-            Step::On => {}
-            Step::End(outcome) => return Ok(agent.marked(outcome)),
+            let (call, answer) = match self.ask().await? {
+                Asked::Answer { call, answer } => (call, answer),
+                Asked::End(outcome) => return Ok(outcome),
+                Asked::Command => return self.command(told).await,
+            };
+            if let Step::End(outcome) = self.act(tools, &call, answer).await? {
+                return Ok(outcome);
+            }
+            self.tell().await?;
         }
+    }
+
+    /// The local command's turn: it gets the task as one text, and works alone.
+    async fn command(&mut self, told: Told<'_>) -> Result<BuildOutcome, StoreError> {
+        let (builders, task) = (self.builders, self.task);
+        let Some(command) = &builders.local_command else {
+            return self.nobody_left().await;
+        };
+        let text = prompt::plain(task, told);
+        self.note("LOCAL_BUILDER_COMMAND works on the task");
+        self.flush().await?;
+        let time = self.time_left();
+        let outcome = local_command::run(builders, task, text, command, time, self.cancel).await;
+        if let BuildOutcome::Finished { summary, .. } = &outcome {
+            self.note(&format!("LOCAL_BUILDER_COMMAND said at its end:\n{summary}"));
+        }
+        Ok(outcome)
     }
 }
 
 impl Agent<'_> {
-    /// Does what an answer asks for.
-    async fn act(
-        &mut self,
-        tools: &Tools<'_>,
-        call: &CallId,
-        answer: Answer,
-    ) -> Result<Step, StoreError> {
-        let (content, calls) = (answer.content, answer.tool_calls);
-        if calls.is_empty() {
-            return Ok(self.spoke(content, answer.finish));
-        }
-        if answer.finish == FinishReason::Length {
-            self.raise_cap();
-        }
-        let echoed = calls.iter().map(echo).collect();
-        self.messages.push(Message::Assistant { content, tool_calls: echoed });
-        let mut finished = None;
-        let mut enough = None;
-        for (index, wanted) in calls.iter().enumerate() {
-            let text = if let Some(end) = self.skipped(index, finished.is_some()) {
-                end
-            } else {
-                match tools.run(wanted, self.cancel).await {
-                    Ok(Ran::Cancelled) => return Ok(Step::End(BuildOutcome::Cancelled)),
-                    Ok(Ran::Finish { summary }) => {
-                        finished = Some(summary);
-                        "finished".to_owned()
-                    }
-                    Ok(Ran::Malformed(correction)) => {
-                        enough = enough.or(self.patience.malformed());
-                        correction
-                    }
-                    Ok(Ran::Output { text, wrote }) => {
-                        if wrote {
-                            self.patience.wrote();
-                        }
-                        let circling = self.patience.ran(&wanted.name, &wanted.arguments, &text);
-                        enough = enough.or(circling);
-                        text
-                    }
-                    Err(error) => {
-                        return Ok(Step::End(internal(format!("the sandbox failed: {error}"))));
-                    }
-                }
-            };
-            self.answer_tool(call, index, wanted, text).await?;
-            if enough.is_some() {
-                break;
-            }
-        }
-        Ok(match (finished, enough) {
-            (Some(summary), _) => Step::End(BuildOutcome::Finished {
-                tier: self.tier(),
-                summary: self.builders.redactor.redact(summary.trim()),
-            }),
-            (None, Some(why)) => Step::End(gave_up(why)),
-            (None, None) => Step::On,
-        })
-    }
-
-    /// Why a call of an answer is not run, if it isn't.
-    fn skipped(&self, index: usize, finished: bool) -> Option<String> {
-        if finished {
-            return Some("not run: the work was finished".to_owned());
-        }
-        (index >= CALLS_PER_ANSWER)
-            .then(|| format!("not run: more than {CALLS_PER_ANSWER} calls in one answer"))
-    }
-
-    /// Stores a tool's answer, then adds it to the conversation.
-    async fn answer_tool(
-        &mut self,
-        call: &CallId,
-        index: usize,
-        wanted: &ToolCall,
-        text: String,
-    ) -> Result<(), StoreError> {
-        let text = self.builders.redactor.redact(&text);
-        let change = Change::Tool {
-            attempt: self.task.attempt.clone(),
-            call: call.clone(),
-            index: u32::try_from(index).unwrap_or(u32::MAX),
-            tool_call_id: wanted.id.clone(),
-            output: text.clone(),
-            tree: None,
-        };
-        self.builders.store.apply(self.fence, vec![change]).await?;
-        self.builders.failpoints.hit("tool.stored");
-        self.messages.push(Message::Tool { tool_call_id: wanted.id.clone(), content: text });
-        Ok(())
-    }
-
-    /// An answer without a tool call.
-    fn spoke(&mut self, content: Option<String>, finish: FinishReason) -> Step {
-        let content = content.unwrap_or_default();
-        let said = if finish == FinishReason::Length {
-            self.raise_cap();
-            prompt::CUT_SHORT
-        } else {
-            prompt::REMINDER
-        };
-        if let Some(why) = self.patience.malformed() {
-            return Step::End(gave_up(why));
-        }
-        self.messages.push(Message::Assistant { content: Some(content), tool_calls: Vec::new() });
-        self.messages.push(Message::User { content: said.to_owned() });
-        Step::On
-    }
-
-    /// After an answer that was cut: once, and not where money had made the cap smaller.
-    fn raise_cap(&mut self) {
-        if self.cap == self.task.limits.completion_cap {
-            self.cap = self.cap.saturating_mul(2);
-        }
-    }
-
     /// The tier that answers now.
     fn tier(&self) -> ModelTier {
         self.walk.here().map_or(ModelTier::LocalBuilder, walk::Post::tier)
@@ -294,48 +217,6 @@ impl Agent<'_> {
             () = self.cancel.cancelled() => true,
         }
     }
-
-    /// Cuts the older half of the tools' answers, once. Says whether anything became smaller.
-    fn compact(&mut self) -> bool {
-        if std::mem::replace(&mut self.compacted, true) {
-            return false;
-        }
-        let is_tool = |message: &&mut Message| matches!(message, Message::Tool { .. });
-        let half = self.messages.iter_mut().filter(is_tool).count().div_ceil(2);
-        let mut smaller = false;
-        for message in self.messages.iter_mut().filter(is_tool).take(half) {
-            if let Message::Tool { content, .. } = message
-                && let Some((at, _)) = content.char_indices().nth(COMPACTED)
-            {
-                content.truncate(at);
-                content.push_str("\n[… the rest was left out to make room]");
-                smaller = true;
-            }
-        }
-        smaller
-    }
-}
-
-/// A call as it is sent back in the conversation: servers refuse names they would not have made
-/// and arguments that are not JSON, though a model made both.
-fn echo(call: &ToolCall) -> ToolCall {
-    let mut name: String = call
-        .name
-        .chars()
-        .take(64)
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' })
-        .collect();
-    if name.is_empty() {
-        "unnamed".clone_into(&mut name);
-    }
-    let is_object = serde_json::from_str::<serde_json::Value>(&call.arguments)
-        .is_ok_and(|value| value.is_object());
-    let arguments = if is_object {
-        call.arguments.clone()
-    } else {
-        serde_json::json!({"malformed": call.arguments}).to_string()
-    };
-    ToolCall { id: call.id.clone(), name, arguments }
 }
 
 fn gave_up(message: String) -> BuildOutcome {

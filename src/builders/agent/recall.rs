@@ -108,6 +108,7 @@ impl Agent<'_> {
             Change::Note(Note::Healed { kind: self.task.kind, tier, what })
         }));
         changes.extend(self.plan_in(tier.model.tier, answer));
+        changes.append(&mut self.unwritten);
         changes
     }
 
@@ -133,10 +134,10 @@ impl Agent<'_> {
     fn plan_in(&mut self, tier: ModelTier, answer: &Answer) -> Option<Change> {
         let text = answer.content.as_deref().map(str::trim).filter(|text| !text.is_empty())?;
         let first = !self.messages.iter().any(|it| matches!(it, Message::Assistant { .. }));
-        if self.recall.has_plan || !first {
+        if self.plan_kept || !first {
             return None;
         }
-        self.recall.has_plan = true;
+        self.plan_kept = true;
         Some(Change::Note(Note::Plan {
             issue: self.task.issue,
             attempt: self.task.attempt.clone(),

@@ -11,10 +11,11 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::compact::middle_out;
 use super::edit::replace_once;
-use super::ending;
 use super::files::Workspace;
 use super::search::{Search, search};
+use super::{ending, patching};
 use crate::builders::clean_output;
 use crate::domain::call::{ToolCall, ToolSpec};
 use crate::process::Ending;
@@ -24,16 +25,21 @@ use crate::sandbox::{Place, Sandbox, SandboxError, Shell};
 const OUTPUT_CAP: usize = 24 << 10;
 /// Characters of a file shown at once.
 const READ_CHARACTERS: usize = 60_000;
+/// Characters of any answer, whatever went into it.
+const ANSWER_CHARACTERS: usize = 100_000;
+/// Characters of what a model wrote that are quoted in a correction.
+const NAME_CHARACTERS: usize = 200;
 /// Characters of a search's answer.
 const SEARCH_CHARACTERS: usize = 24_000;
 
 /// What came of a tool call.
 #[derive(Debug)]
 pub(super) enum Ran {
-    /// Its answer; `wrote`: files of the workspace were changed by it for sure.
+    /// Its answer; `wrote`: files of the workspace were changed by it for sure; `touched`: perhaps.
     Output {
         text: String,
         wrote: bool,
+        touched: bool,
     },
     /// The call itself could not be read: how it is to be made.
     Malformed(String),
@@ -85,6 +91,12 @@ struct EditFile {
     old_text: String,
     #[serde(alias = "new", alias = "new_string")]
     new_text: String,
+}
+
+#[derive(Deserialize)]
+struct ApplyPatch {
+    #[serde(alias = "input", alias = "diff")]
+    patch: String,
 }
 
 #[derive(Deserialize)]
@@ -143,6 +155,16 @@ pub(super) fn specs() -> Vec<ToolSpec> {
             &["path", "old_text", "new_text"],
         ),
         tool(
+            "apply_patch",
+            "Changes several places or files at once; all of it or nothing. The form: *** Begin Patch, \
+             then for each file *** Update File: path (or *** Add File: with + lines, or *** Delete \
+             File:), then for each place @@ with a line that stands above it, some lines around it \
+             beginning with a space, - lines that go and + lines that come; *** End Patch. Line \
+             numbers are not used.",
+            json!({"patch": {"type": "string"}}),
+            &["patch"],
+        ),
+        tool(
             "search",
             "Searches the files for a text, or a regular expression when regex is true. Answers \
              with path:line: text. .git and build output are left out.",
@@ -169,7 +191,7 @@ impl Tools<'_> {
         let said = |result: Result<String, String>, wrote: bool| {
             let wrote = wrote && result.is_ok();
             let text = result.unwrap_or_else(|problem| format!("error: {problem}"));
-            Ran::Output { text, wrote }
+            Ran::Output { text: bounded(text), wrote, touched: wrote }
         };
         Ok(match call.name.as_str() {
             "run_command" => match arguments::<RunCommand>(call) {
@@ -184,6 +206,9 @@ impl Tools<'_> {
                 said(self.write(&wanted), true)
             }),
             "edit_file" => with(call, |wanted: EditFile| said(self.edit(&wanted), true)),
+            "apply_patch" => with(call, |wanted: ApplyPatch| {
+                said(patching::apply(self.files, &wanted.patch), true)
+            }),
             "search" => match arguments::<SearchFiles>(call) {
                 Ok(wanted) => said(self.search(wanted).await, false),
                 Err(malformed) => malformed,
@@ -192,7 +217,8 @@ impl Tools<'_> {
             other => {
                 let names: Vec<String> = specs().into_iter().map(|spec| spec.name).collect();
                 Ran::Malformed(format!(
-                    "error: there is no tool `{other}`; the tools are {}",
+                    "error: there is no tool `{}`; the tools are {}",
+                    middle_out(other, NAME_CHARACTERS),
                     names.join(", ")
                 ))
             }
@@ -215,7 +241,7 @@ impl Tools<'_> {
         let output = clean_output(&finished.stdout.text());
         let output = if output.is_empty() { "(no output)" } else { output.as_str() };
         let text = format!("{}\n{output}", ending(finished.ending, timeout));
-        Ok(Ran::Output { text, wrote: false })
+        Ok(Ran::Output { text: bounded(text), wrote: false, touched: true })
     }
 
     fn read(&self, wanted: &ReadFile) -> Result<String, String> {
@@ -269,6 +295,10 @@ impl Tools<'_> {
     }
 }
 
+fn bounded(text: String) -> String {
+    if text.len() <= ANSWER_CHARACTERS { text } else { middle_out(&text, ANSWER_CHARACTERS) }
+}
+
 fn with<T: DeserializeOwned>(call: &ToolCall, run: impl FnOnce(T) -> Ran) -> Ran {
     match arguments(call) {
         Ok(wanted) => run(wanted),
@@ -286,9 +316,10 @@ fn arguments<T: DeserializeOwned>(call: &ToolCall) -> Result<T, Ran> {
             .find(|spec| spec.name == call.name)
             .map_or_else(String::new, |spec| spec.parameters["properties"].to_string());
         Ran::Malformed(format!(
-            "error: the arguments of {} are not what it takes ({error}). Nothing was done. Send one \
+            "error: the arguments of {} are not what it takes ({}). Nothing was done. Send one \
              JSON object with these fields: {schema}",
-            call.name
+            call.name,
+            middle_out(&error.to_string(), NAME_CHARACTERS)
         ))
     })
 }

@@ -35,8 +35,8 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// The chain without the tiers that have no living model; the local builder is its server
-    /// where there is one, then the command.
+    /// The chain without the tiers that have no living model. The local builder is the command
+    /// where there is one, and its server then is what the command asks; else it is the server.
     pub(super) fn new(
         chain: &[ModelTier],
         table: &TierTable,
@@ -46,11 +46,10 @@ impl Walk {
         let live = table.live(today);
         let mut posts = Vec::new();
         for tier in chain {
-            if live.contains(tier) {
-                posts.push(Post::Model(*tier));
-            }
             if *tier == ModelTier::LocalBuilder && has_command {
                 posts.push(Post::Command);
+            } else if live.contains(tier) {
+                posts.push(Post::Model(*tier));
             }
         }
         Self { posts, at: 0, free: chain.len() > 1, left: Vec::new() }
@@ -177,9 +176,7 @@ mod tests {
             seen.push(post);
             walk.down();
         }
-        let expected =
-            [Post::Model(ModelTier::Gpt4), Post::Model(ModelTier::LocalBuilder), Post::Command];
-        assert_eq!(seen, expected);
+        assert_eq!(seen, [Post::Model(ModelTier::Gpt4), Post::Command]);
     }
 
     #[test]

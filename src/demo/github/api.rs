@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::render::Render;
 use super::state::{Issue, Repo, Role, State};
-use super::{issues, people, pulls};
+use super::{copilot, issues, people, pulls};
 
 /// GitHub's default page.
 const USUAL_PAGE: usize = 30;
@@ -171,6 +171,7 @@ impl Request<'_> {
 pub(super) fn route(state: &mut State, request: &Request<'_>) -> Option<Outcome> {
     let segments: Vec<&str> = request.segments.iter().map(String::as_str).collect();
     let outcome = match (request.method, segments.as_slice()) {
+        ("POST", ["graphql"]) => copilot::graphql(state, request),
         ("GET", ["user"]) => people::user(state, request),
         ("GET", ["app"]) => people::app(state, request),
         ("POST", ["app", "installations", id, "access_tokens"]) => {
@@ -206,7 +207,14 @@ pub(super) fn route(state: &mut State, request: &Request<'_>) -> Option<Outcome>
             issues::events(state, request, number)
         }
         ("GET", ["repos", _, _, "issues", number, "timeline"]) => {
+            copilot::tick(state, &request.key(), number);
             issues::timeline(state, request, number)
+        }
+        ("POST", ["repos", _, _, "issues", number, "assignees"]) => {
+            copilot::assign(state, request, number)
+        }
+        ("DELETE", ["repos", _, _, "issues", number, "assignees"]) => {
+            copilot::unassign(state, request, number)
         }
         ("GET", ["repos", _, _, "issues", number, "labels"]) => {
             issues::labels(state, request, number)

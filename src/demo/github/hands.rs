@@ -75,8 +75,13 @@ impl FakeGitHub {
 
     pub fn edit_issue(&self, repo: &RepoName, number: u64, title: Option<&str>, body: &str) {
         self.touch_issue(repo, number, |issue| {
+            let now = issue.updated_at;
             if let Some(title) = title {
                 title.clone_into(&mut issue.title);
+                issue.agent.renamed.push(now);
+            }
+            if issue.body.as_deref() != Some(body) {
+                issue.agent.last_edited = Some(now);
             }
             issue.body = Some(body.to_owned());
         });

@@ -4,6 +4,7 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 
 use super::api::{Outcome, Refusal, Reply, Request};
+use super::copilot::Agent;
 use super::render::association;
 use super::state::{Comment, Issue, Repo, Role, State};
 
@@ -83,6 +84,7 @@ pub(super) fn create(state: &mut State, request: &Request<'_>) -> Outcome {
         comments: Vec::new(),
         label_changes: Vec::new(),
         pull: None,
+        agent: Agent::default(),
     };
     state.repos.get_mut(&key).ok_or_else(Refusal::not_found)?.issues.insert(number, issue);
     for label in &labels {
@@ -108,6 +110,12 @@ pub(super) fn edit(state: &mut State, request: &Request<'_>, number: &str) -> Ou
     let (had, number) = (issue.labels.clone(), issue.number);
     let (now, key) = (state.moment(), request.key());
     let issue = issue_mut(state, &key, number)?;
+    if title.as_ref().is_some_and(|title| *title != issue.title) {
+        issue.agent.renamed.push(now);
+    }
+    if body.is_some() && body != issue.body {
+        issue.agent.last_edited = Some(now);
+    }
     issue.title = title.unwrap_or_else(|| issue.title.clone());
     issue.body = body.or_else(|| issue.body.take());
     issue.updated_at = now;
@@ -142,7 +150,10 @@ pub(super) fn comment(state: &mut State, request: &Request<'_>, number: &str) ->
     let (id, now) = (state.next_id(), state.moment());
     let issue = issue_mut(state, &request.key(), number)?;
     issue.updated_at = now;
+    let said = body.clone();
     issue.comments.push(Comment { id, author, body, created_at: now, updated_at: now });
+    let caller = request.someone()?;
+    super::copilot::hear(state, &request.key(), number, &caller, &said);
     let mut reply = read_comment(state, request, &id.to_string())?;
     reply.status = 201;
     Ok(reply)
@@ -194,8 +205,10 @@ pub(super) fn delete_comment(state: &mut State, request: &Request<'_>, id: &str)
 pub(super) fn events(state: &State, request: &Request<'_>, number: &str) -> Outcome {
     let (repo, issue) = request.issue(state, number)?;
     let render = request.render(state);
-    let items: Vec<Value> =
-        issue.label_changes.iter().map(|change| render.label_change(repo, change)).collect();
+    let changes = issue.label_changes.iter();
+    let mut items: Vec<Value> = changes.map(|change| render.label_change(repo, change)).collect();
+    let renamed = issue.agent.renamed.iter();
+    items.extend(renamed.map(|at| json!({ "event": "renamed", "created_at": at })));
     Ok(request.page(state, &items))
 }
 
@@ -211,7 +224,8 @@ pub(super) fn timeline(state: &State, request: &Request<'_>, number: &str) -> Ou
         item["actor"] = item["user"].clone();
         (comment.created_at, item)
     });
-    let mut items: Vec<_> = changes.chain(comments).collect();
+    let told = super::copilot::told(request, state, issue);
+    let mut items: Vec<_> = changes.chain(comments).chain(told).collect();
     items.sort_by_key(|(at, _)| *at);
     let items: Vec<Value> = items.into_iter().map(|(_, item)| item).collect();
     Ok(request.page(state, &items))

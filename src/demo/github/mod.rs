@@ -7,6 +7,7 @@
 
 mod api;
 mod connection;
+mod copilot;
 mod faults;
 mod hands;
 mod issues;
@@ -33,6 +34,7 @@ use self::server::Shared;
 use self::state::State;
 use crate::domain::ids::RepoName;
 
+pub use self::copilot::{CopilotAct, CopilotScript, CopilotTask};
 pub use self::faults::{Effect, Fault, FaultKind};
 pub use self::hands::{CommentView, PullView};
 pub use self::origin::FileEdit;

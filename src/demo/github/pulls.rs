@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::api::{Outcome, Refusal, Reply, Request};
+use super::copilot::Agent;
 use super::issues::{by_author_or, issue_mut, missing, text_in, title_in};
 use super::render::association;
 use super::state::{Issue, Pull, Repo, Role, State};
@@ -93,6 +94,7 @@ pub(super) fn create(state: &mut State, request: &Request<'_>) -> Outcome {
         comments: Vec::new(),
         label_changes: Vec::new(),
         pull: Some(pull),
+        agent: Agent::default(),
     };
     repo.issues.insert(number, issue);
     let mut reply = shown(state, request, &number.to_string())?;

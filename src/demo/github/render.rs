@@ -16,7 +16,7 @@ pub(super) struct Render<'a> {
 
 /// Whether a login is an app's.
 fn kind(login: &str) -> &'static str {
-    if login.ends_with("[bot]") { "Bot" } else { "User" }
+    if login.ends_with("[bot]") || login == super::copilot::ACTOR { "Bot" } else { "User" }
 }
 
 impl Render<'_> {
@@ -63,7 +63,8 @@ impl Render<'_> {
             "user": self.user(issue.author.as_deref()),
             "author_association": issue.association,
             "labels": issue.labels.iter().map(|name| self.label(repo, name)).collect::<Vec<_>>(),
-            "assignee": null, "assignees": [], "locked": false,
+            "assignees": issue.agent.assignees.iter().map(|it| self.user(Some(it))).collect::<Vec<_>>(),
+            "locked": false,
             "milestone": issue.milestone_due.map(|due| json!({
                 "number": 1, "title": "milestone", "state": "open", "due_on": due,
             })),
@@ -153,7 +154,8 @@ impl Render<'_> {
         json!({
             "id": issue.id, "node_id": format!("PR_{}", issue.id), "number": issue.number,
             "title": issue.title, "body": issue.body,
-            "state": if issue.open { "open" } else { "closed" }, "draft": false, "locked": false,
+            "state": if issue.open { "open" } else { "closed" }, "draft": issue.agent.draft,
+            "locked": false,
             "user": self.user(issue.author.as_deref()), "author_association": issue.association,
             "labels": issue.labels.iter().map(|name| self.label(repo, name)).collect::<Vec<_>>(),
             "head": end(&pull.head, &pull.head_sha), "base": end(&pull.base, &pull.base_sha),

@@ -6,6 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
 
 use super::FakeGitHub;
+use super::copilot::Agent;
 use super::origin::{FileEdit, Origin};
 use super::render::association;
 use super::state::{Issue, LabelChange, Role, State};
@@ -164,6 +165,7 @@ impl IssueSeed {
             comments: Vec::new(),
             label_changes,
             pull: None,
+            agent: Agent::default(),
         };
         if let Some(repo) = state.repos.get_mut(key) {
             repo.issues.insert(number, issue);

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Duration, SubsecRound as _, Utc};
 
+use super::copilot::{Agent, CopilotScript};
 use super::faults::{Effect, Fault};
 use super::origin::Origin;
 use crate::domain::ids::RepoName;
@@ -73,6 +74,8 @@ pub(super) struct Issue {
     pub label_changes: Vec<LabelChange>,
     /// Only of a pull request.
     pub pull: Option<Pull>,
+    /// What concerns Copilot, and edits.
+    pub agent: Agent,
 }
 
 #[derive(Debug, Clone)]
@@ -158,6 +161,8 @@ pub(super) struct State {
     pub edges: bool,
     /// Sent as the `next` link's origin in place of our own.
     pub link_origin: Option<String>,
+    /// Copilot, where it is switched on.
+    pub copilot: Option<CopilotScript>,
     next_id: u64,
     last_moment: DateTime<Utc>,
 }
@@ -177,6 +182,7 @@ impl State {
             summaries: true,
             edges: true,
             link_origin: None,
+            copilot: None,
             next_id: 1_000,
             last_moment: DateTime::UNIX_EPOCH,
         }

@@ -134,3 +134,53 @@ fn half_done_work_is_forgotten_once_it_was_finished_or_judged() {
     assert_eq!(step(climbed.clone(), built(), RULES).0.left, Left::Judged);
     assert_eq!(step(climbed, Event::NothingChanged, RULES).0.left, Left::Judged);
 }
+
+#[test]
+fn copilots_change_is_marked_and_its_refusal_repaired_once_without_a_climb() {
+    let copilots = || State { copilot: Some(CopilotWork::default()), ..state() };
+    let told = |events: Vec<Event>| {
+        events.into_iter().fold((copilots(), vec![]), |(state, mut effects), event| {
+            let (state, effect) = step(state, event, RULES);
+            effects.push(effect);
+            (state, effects)
+        })
+    };
+    let built = || Event::CopilotBuilt { summary: "did it".into() };
+    let pull = PullRef { number: 1, url: "u".into() };
+    let (end, effects) = told(vec![
+        built(),
+        refusal(),
+        built(),
+        passed(),
+        Event::HeadMoved,
+        built(),
+        passed(),
+        Event::PullOpened(pull),
+    ]);
+    let expected = [
+        Effect::Judge,
+        Effect::Build,
+        Effect::Judge,
+        Effect::Mark,
+        Effect::Build,
+        Effect::Judge,
+        Effect::Mark,
+        Effect::Comment,
+    ];
+    assert_eq!(effects, expected);
+    assert!(end.finished_by.is_none() && end.outcome == Some(Outcome::Success));
+    let (end, _) = told(vec![built(), refusal(), built(), refusal()]);
+    assert!(matches!(end.outcome, Some(Outcome::Failed { code: ReasonCode::GateRefused, .. })));
+    // Deaths while it works cost nothing: it goes on by itself.
+    let mut waiting = copilots();
+    for _ in 0..5 {
+        let (next, effect) = step(waiting, Event::Restarted, RULES);
+        assert_eq!(effect, Effect::Build);
+        waiting = next;
+    }
+    // Left to the desktop builder, everything is as always.
+    let left = CopilotWork { left: true, ..CopilotWork::default() };
+    let state = State { copilot: Some(left), ..state() };
+    let (_, effect) = step(state, passed(), RULES);
+    assert_eq!(effect, Effect::Push);
+}

@@ -1,10 +1,14 @@
 //! Behaviour drift: a change that makes the checks say less instead of the code do more.
 //!
-//! Pure. `cases` reads tests, `pairs` finds them again, `loosened` looks at settings,
-//! suppressions and thresholds.
+//! Pure. `pairs` finds old tests again, `values` looks at what they expect, `collected` at whether
+//! they are still found by their runner, `helpers` at what they call, `loosened` at settings,
+//! suppressions and thresholds, `snapshots` at recorded outputs.
 
-pub mod cases;
+pub mod collected;
+pub mod helpers;
 pub mod loosened;
 pub mod pairs;
+pub mod snapshots;
+pub mod values;
 
 pub use pairs::{Fate, fate};

@@ -9,23 +9,62 @@ pub mod warnings;
 pub use tests::{TestReport, read_tests};
 pub use warnings::{LintFinding, read_findings};
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use regex::Regex;
+use regex::bytes::RegexSet;
 
 /// Compiles a pattern written in this source.
 pub(crate) fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a pattern in our own source, tried by the tests")
 }
 
-static ANSI: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b."));
+static ANSI: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()*+].|\x1b.")
+});
 
 /// The text without colours and cursor movements, with plain line ends.
 #[must_use]
 pub fn plain(text: &str) -> String {
     let text = ANSI.replace_all(text, "");
     text.replace("\r\n", "\n").replace('\r', "\n")
+}
+
+/// Patterns of the lines that any of our readers looks at, colours before them or not: of a log
+/// that is too long to be kept, these are.
+#[must_use]
+pub fn telling_lines() -> Arc<RegexSet> {
+    const TELLING: [&str; 24] = [
+        r"running \d+ tests?",
+        r"test .+ \.\.\. ",
+        r"test result: ",
+        r"=*.* in [\d.]+s",
+        r"(?:FAILED|ERROR|FAIL|OK)(?:\W|$)",
+        r"\S+::\S+ (?:PASSED|FAILED|SKIPPED)",
+        r"(?:Ran \d+ tests?|NO TESTS RAN)",
+        r"Tests:? ",
+        r"(?:● |✖ |× )",
+        r"No tests? (?:files )?found",
+        r"\d+ (?:passing|failing|pending)",
+        r"\d+\) ",
+        r"(?:#|ℹ) (?:tests|pass|fail|cancelled|skipped|todo) \d+",
+        r"(?:not )?ok\b",
+        r"1\.\.\d+",
+        r"Bail out!",
+        r"--- (?:PASS|FAIL|SKIP): ",
+        r"\?   \t",
+        r".*Tests run: ",
+        r".*</?(?:testsuites?|testcase|failure|error|skipped)\b",
+        r"(?:warning|error)\b",
+        r"--> ",
+        r"[\w./@+-]+\.\w+(?::\d+|\(\d+,\d+\)): ",
+        r"\d+:\d+\s+(?:warning|error)",
+    ];
+    static SET: LazyLock<Arc<RegexSet>> = LazyLock::new(|| {
+        let anchored = TELLING.map(|it| format!(r"^(?:\x1b\[[0-9;?]*[A-Za-z]|\s)*{it}"));
+        Arc::new(RegexSet::new(anchored).expect("patterns in our own source"))
+    });
+    Arc::clone(&SET)
 }
 
 static UNREACHABLE: LazyLock<Regex> = LazyLock::new(|| {
@@ -85,6 +124,7 @@ mod unit {
 
     #[test]
     fn colours_go() {
+        assert_eq!(plain("ok\x1b(B\x1b[m"), "ok");
         assert_eq!(plain("\x1b[1m\x1b[31merror\x1b[0m: x\r\ny\x1b]0;t\x07z"), "error: x\nyz");
     }
 

@@ -13,7 +13,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::pattern;
-use java::{junit, surefire};
+use java::{junit, junit_core, surefire};
 use javascript::{jest, mocha, node, vitest};
 
 /// Names kept of each kind; more would bloat what is stored, and nobody reads them.
@@ -54,6 +54,13 @@ impl TestReport {
         !self.formats.is_empty()
     }
 
+    /// A report whose log had more telling lines than could be kept: its counts are too low.
+    #[must_use]
+    pub fn too_long(mut self) -> Self {
+        self.broken = Some("the log is too long to be counted".to_owned());
+        self
+    }
+
     fn add(&mut self, other: Self) {
         self.formats.extend(other.formats);
         self.passed += other.passed;
@@ -79,11 +86,15 @@ impl TestReport {
 #[must_use]
 pub fn read_tests(text: &str) -> TestReport {
     let mut report = TestReport::default();
-    for reader in [cargo, pytest, unittest, jest, vitest, mocha, go, node, tap, surefire, junit] {
+    for reader in
+        [cargo, pytest, unittest, jest, vitest, mocha, go, node, tap, surefire, junit_core, junit]
+    {
         // node's summary stands below TAP lines: whoever comes first has them.
         if let Some(found) = reader(text) {
             let tap_again = found.formats == ["tap"] && report.formats.iter().any(|f| f == "node");
-            if !tap_again {
+            // A report that a runner writes beside its own words is the same run again.
+            let xml_again = found.formats == ["junit"] && report.known();
+            if !tap_again && !xml_again {
                 report.add(found);
             }
         }
@@ -371,8 +382,9 @@ mod unit {
         let maven =
             "[ERROR] AppTest.adds:12 expected\nTests run: 5, Failures: 1, Errors: 0, Skipped: 1\n";
         assert_eq!(counts(maven), (vec!["surefire".to_owned()], 3, 1, 1));
-        let junit = "<testsuite name=\"a\" tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"0\">\n<testcase name=\"x\" time=\"0\">\n<failure>";
-        assert_eq!(counts(junit), (vec!["junit".to_owned()], 2, 1, 0));
+        let junit = "<testsuite name=\"a\" tests=\"3\">\n<testcase name=\"x\" time=\"0\">\n<failure>a</failure></testcase>\n\
+             <testcase name=\"y\"/><testcase name=\"z\"><skipped/></testcase></testsuite>";
+        assert_eq!(counts(junit), (vec!["junit".to_owned()], 1, 1, 1));
         assert_eq!(read_tests(junit).failing, ["x"]);
     }
 

@@ -94,15 +94,22 @@ fn finding(tool: &str, message: &str, file: &str, line: &str, column: &str) -> L
 fn rustc(text: &str, found: &mut BTreeSet<LintFinding>) {
     static HEAD: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"^(?:warning|error)(?:\[([A-Za-z0-9_:]+)\])?: (.+)$"));
+    // ruff begins with the rule: `F401 [*] message`.
+    static RULE: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"^([A-Z]{1,4}\d{3,4}) (?:\[\*\] )?(.+)$"));
     static PLACE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*--> (.+?):(\d+):(\d+)$"));
-    let mut head: Option<String> = None;
+    let (mut head, mut tool): (Option<String>, &str) = (None, "rustc");
     for line in text.lines() {
         if let Some(begins) = HEAD.captures(line) {
             let code = begins.get(1).map(|code| format!("{}: ", code.as_str()));
             head = Some(format!("{}{}", code.unwrap_or_default(), &begins[2]));
+            tool = "rustc";
+        } else if let Some(begins) = RULE.captures(line) {
+            head = Some(format!("{}: {}", &begins[1], &begins[2]));
+            tool = "ruff";
         } else if let Some(place) = PLACE.captures(line) {
             if let Some(message) = head.take() {
-                found.insert(finding("rustc", &message, &place[1], &place[2], &place[3]));
+                found.insert(finding(tool, &message, &place[1], &place[2], &place[3]));
             }
         } else if line.trim().is_empty() {
             head = None;

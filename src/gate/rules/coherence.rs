@@ -4,11 +4,15 @@
 //! the build command's business.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use crate::domain::event::Severity;
-use crate::domain::evidence::Violation;
+use crate::domain::evidence::{Check, CheckOutcome, Dimension, Violation};
 use crate::gate::change::Changed;
-use crate::gate::finding::{Where, violation};
+use crate::gate::finding::{Where, check, violation};
+use crate::gate::logs::pattern;
 
 /// Dependency changes in a manifest without its lock file, where there is one.
 #[must_use]
@@ -16,12 +20,14 @@ pub fn coherence(changes: &[Changed], paths: &[String]) -> Vec<Violation> {
     let has =
         |name: &str| paths.iter().any(|path| path == name || path.ends_with(&format!("/{name}")));
     let touched = |name: &str| changes.iter().any(|change| change.name() == name);
-    let pairs: [(&str, &[&str], Reader); 3] = [
+    let pairs: [(&str, &[&str], Reader); 4] = [
         ("Cargo.toml", &["Cargo.lock"], cargo_dependencies),
         ("package.json", &["package-lock.json", "pnpm-lock.yaml", "yarn.lock"], npm_dependencies),
         ("go.mod", &["go.sum"], go_dependencies),
+        ("pyproject.toml", &["poetry.lock", "uv.lock"], python_dependencies),
     ];
     let mut found = Vec::new();
+    sources(changes, &mut found);
     for change in changes {
         let Some((_, locks, read)) = pairs.iter().find(|(name, ..)| *name == change.name()) else {
             continue;
@@ -39,29 +45,149 @@ pub fn coherence(changes: &[Changed], paths: &[String]) -> Vec<Violation> {
     found
 }
 
-/// Dependencies that the change brings, `name (manifest)`, for people to see.
+/// Whether each dependency that the change brings can be named, and comes from a registry or the
+/// tree itself.
 #[must_use]
-pub fn new_dependencies(changes: &[Changed]) -> Vec<String> {
-    let mut found = Vec::new();
-    for change in changes {
-        let read: Reader = match change.name() {
-            "Cargo.toml" => cargo_dependencies,
-            "package.json" => npm_dependencies,
-            "go.mod" => go_dependencies,
-            _ => continue,
-        };
+pub fn dependencies_named(changes: &[Changed]) -> Check {
+    const NAME: &str = "dependencies_named";
+    let row = |outcome, findings| check(Dimension::Governance, NAME, outcome, findings);
+    let manifests: Vec<(&Changed, Reader)> = changes
+        .iter()
+        .filter(|change| change.mode.is_some())
+        .filter_map(|change| Some((change, reader_of(change.name())?)))
+        .collect();
+    if manifests.is_empty() {
+        return row(CheckOutcome::NotApplicable, vec!["no manifest changed".to_owned()]);
+    }
+    let (mut bad, mut named) = (Vec::new(), Vec::new());
+    for (change, read) in manifests {
+        if unreadable(change) {
+            bad.push(format!("{} can't be read, so its dependencies can't be named", change.path));
+            continue;
+        }
         let (before, after) = (read(&change.old), read(&change.new));
-        let names = |of: &BTreeSet<(String, String)>| -> BTreeSet<String> {
-            of.iter().map(|(name, _)| name.clone()).collect()
-        };
-        for name in names(&after).difference(&names(&before)) {
-            found.push(format!("new dependency {name} ({})", change.path));
+        for (name, version) in after.difference(&before) {
+            if before.iter().any(|(known, _)| known == name) {
+                continue;
+            }
+            if foreign(version) {
+                bad.push(format!(
+                    "new dependency {name} ({}) comes from outside any registry: {version}",
+                    change.path
+                ));
+            } else {
+                named.push(format!("new dependency {name} ({})", change.path));
+            }
         }
     }
-    found
+    if !bad.is_empty() {
+        return row(CheckOutcome::Failed, bad);
+    }
+    row(
+        CheckOutcome::Passed,
+        if named.is_empty() { vec!["no new dependency".to_owned()] } else { named },
+    )
+}
+
+fn reader_of(name: &str) -> Option<Reader> {
+    Some(match name {
+        "Cargo.toml" => cargo_dependencies,
+        "package.json" => npm_dependencies,
+        "go.mod" => go_dependencies,
+        "pyproject.toml" => python_dependencies,
+        _ => return None,
+    })
+}
+
+fn unreadable(change: &Changed) -> bool {
+    match change.name() {
+        "Cargo.toml" | "pyproject.toml" => change.new.parse::<toml::Table>().is_err(),
+        "package.json" => serde_json::from_str::<serde_json::Value>(&change.new).is_err(),
+        _ => false,
+    }
+}
+
+/// A requirement that names a repository or an address instead of a version.
+fn foreign(requirement: &str) -> bool {
+    ["git+", "git:", "git =", "git@", "github:", "http:", "https:", "ssh:"]
+        .iter()
+        .any(|start| requirement.contains(start))
+}
+
+/// A lock file that now takes a package from where it took none before.
+fn sources(changes: &[Changed], found: &mut Vec<Violation>) {
+    static SOURCE: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r#"(?:"resolved":\s*"|source\s*=\s*"|resolved\s+"|tarball:\s*|url\s*=\s*")((?:registry\+|git\+|sparse\+)?[a-z+]+://[^/"\s]+)"#,
+        )
+    });
+    let lock = |change: &&Changed| {
+        matches!(
+            change.name(),
+            "Cargo.lock"
+                | "package-lock.json"
+                | "yarn.lock"
+                | "pnpm-lock.yaml"
+                | "poetry.lock"
+                | "uv.lock"
+        )
+    };
+    for change in changes.iter().filter(lock) {
+        let known: BTreeSet<&str> =
+            SOURCE.captures_iter(&change.old).filter_map(|it| Some(it.get(1)?.as_str())).collect();
+        for line in &change.added {
+            let Some(source) = SOURCE.captures(&line.text).and_then(|it| it.get(1)) else {
+                continue;
+            };
+            let host = source.as_str();
+            let usual = [
+                "crates.io",
+                "registry.npmjs.org",
+                "registry.yarnpkg.com",
+                "pypi.org",
+                "files.pythonhosted.org",
+                "github.com/rust-lang",
+            ]
+            .iter()
+            .any(|usual| line.text.contains(usual))
+                && !host.starts_with("git+");
+            if !known.contains(host) && !usual {
+                found.push(violation(
+                    "lock_file_source",
+                    Severity::High,
+                    format!("{} takes a package from {host}, which it did not before", change.path),
+                    Where::line(&change.path, line.number),
+                ));
+            }
+        }
+    }
 }
 
 type Reader = fn(&str) -> BTreeSet<(String, String)>;
+
+/// `[project]`'s list and Poetry's table.
+fn python_dependencies(text: &str) -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    let Ok(table) = text.parse::<toml::Table>() else { return found };
+    let mut add = |one: &toml::Value| {
+        let Some(text) = one.as_str() else { return };
+        let end = text.find(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.')));
+        let (name, version) = text.split_at(end.unwrap_or(text.len()));
+        found.insert((name.to_owned(), version.trim().to_owned()));
+    };
+    let project = table.get("project");
+    let list = project.and_then(|it| it.get("dependencies")).and_then(toml::Value::as_array);
+    list.into_iter().flatten().for_each(&mut add);
+    let groups =
+        project.and_then(|it| it.get("optional-dependencies")).and_then(toml::Value::as_table);
+    groups.into_iter().flatten().filter_map(|(_, it)| it.as_array()).flatten().for_each(&mut add);
+    if let Some(poetry) =
+        table.get("tool").and_then(|it| it.get("poetry")).and_then(toml::Value::as_table)
+    {
+        collect(poetry, &mut found);
+    }
+    found
+}
 
 /// Every dependency of a Cargo manifest with its requirement. A path within the tree is in the
 /// lock file too.
@@ -80,9 +206,11 @@ fn collect(table: &toml::Table, found: &mut BTreeSet<(String, String)>) {
             // Features and `optional` can change the lock file, but need not: versions do.
             found.extend(inner.iter().map(|(name, wanted)| {
                 let version = match wanted {
-                    toml::Value::Table(details) => {
-                        details.get("version").map(ToString::to_string).unwrap_or_default()
-                    }
+                    toml::Value::Table(details) => ["version", "git"]
+                        .iter()
+                        .filter_map(|key| Some(format!("{key} = {}", details.get(*key)?)))
+                        .collect::<Vec<_>>()
+                        .join(", "),
                     other => other.to_string(),
                 };
                 (name.clone(), version)
@@ -127,10 +255,8 @@ mod tests {
         let manifest = Changed::text("Cargo.toml", None, Some(OLD), Some(NEW));
         let lock = Changed::text("Cargo.lock", None, Some("a"), Some("b"));
         assert_eq!(stale(std::slice::from_ref(&manifest)), 1);
-        assert_eq!(
-            new_dependencies(std::slice::from_ref(&manifest)),
-            ["new dependency rand (Cargo.toml)"]
-        );
+        let row = dependencies_named(std::slice::from_ref(&manifest));
+        assert_eq!(row.findings, ["new dependency rand (Cargo.toml)"]);
         assert_eq!(stale(&[manifest.clone(), lock]), 0);
         assert!(coherence(&[manifest], &["Cargo.toml".to_owned()]).is_empty());
         let renamed = OLD.replace("name = \"a\"", "name = \"a\"\ndescription = \"b\"");

@@ -2,6 +2,8 @@
 //!
 //! Pure. Lock files may change with their manifest.
 
+use std::sync::LazyLock;
+
 use crate::domain::evidence::Violation;
 use crate::gate::change::{ChangeKind, Changed};
 use crate::gate::finding::{Where, high};
@@ -50,7 +52,8 @@ const LOCKS: &[(&str, &[&str])] = &[
 /// Changed files that are protected, by the built-in list, the policy's, or as a lone lock file.
 #[must_use]
 pub fn protected(changes: &[Changed], by_policy: &[Glob]) -> Vec<Violation> {
-    let built_in: Vec<Glob> = BUILT_IN.iter().filter_map(|text| Glob::new(text).ok()).collect();
+    static EVERYWHERE: LazyLock<Vec<Glob>> =
+        LazyLock::new(|| BUILT_IN.iter().filter_map(|text| Glob::new(text).ok()).collect());
     let mut found = Vec::new();
     for change in changes {
         let paths = || std::iter::once(change.path.as_str()).chain(change.old_path.as_deref());
@@ -59,7 +62,7 @@ pub fn protected(changes: &[Changed], by_policy: &[Glob]) -> Vec<Violation> {
                 paths().find(|path| glob.matches(path)).unwrap_or(&change.path).to_owned()
             })
         };
-        if let Some(path) = hit(&built_in) {
+        if let Some(path) = hit(&EVERYWHERE) {
             found.push(high(
                 "protected_path",
                 format!("{path} is protected: it needs a person"),
@@ -73,7 +76,7 @@ pub fn protected(changes: &[Changed], by_policy: &[Glob]) -> Vec<Violation> {
             ));
         } else if let Some(manifests) = lone_lock(change, changes) {
             found.push(high(
-                "protected_path",
+                "lone_lock_file",
                 format!("{} changed, but its manifest ({manifests}) did not", change.path),
                 Where::file(&change.path),
             ));

@@ -6,11 +6,17 @@ use crate::domain::event::Severity;
 use crate::domain::evidence::Violation;
 use crate::gate::change::Changed;
 use crate::gate::finding::{Where, high, violation};
+use crate::gate::scan::Language;
 
 /// A binary above this needs a person: 256 KiB is far above an icon.
 const LARGEST_BINARY: u64 = 256 * 1024;
 /// A text above this can't be reviewed: 2 MiB.
 pub const LARGEST_TEXT: u64 = 2 << 20;
+
+/// How programs for Linux, Windows and WebAssembly begin.
+const MACHINE_CODE: [&str; 3] = ["\u{7f}ELF", "MZ", "\0asm"];
+/// Bytes of one line of code beyond which nobody wrote it.
+const LONGEST_LINE: usize = 4000;
 
 /// Git's modes for a link and for a submodule.
 const MODE_LINK: u32 = 0o120_000;
@@ -70,12 +76,26 @@ fn kind_of_file(change: &Changed, found: &mut Vec<Violation>) {
         }
         Some(_) | None => {}
     }
-    if change.binary && change.size > LARGEST_BINARY {
+    let machine_code = change.mode.is_some()
+        && (is_program(change.name()) || MACHINE_CODE.iter().any(|it| change.new.starts_with(it)));
+    if change.binary && machine_code {
+        found.push(high(
+            "program_binary",
+            format!("{} is a program's binary: what it does can't be judged", change.path),
+            at(),
+        ));
+    } else if change.binary && change.size > LARGEST_BINARY {
         found.push(violation(
             "large_binary",
             Severity::Medium,
             format!("{} is a binary of {} bytes", change.path, change.size),
             at(),
+        ));
+    } else if let Some(line) = generated(change) {
+        found.push(high(
+            "generated_code",
+            format!("a line of {} is over {LONGEST_LINE} characters long: generated code can't be judged", change.path),
+            Where::line(&change.path, line),
         ));
     } else if !change.binary && change.size > LARGEST_TEXT && !is_lock(change.name()) {
         found.push(violation(
@@ -85,6 +105,43 @@ fn kind_of_file(change: &Changed, found: &mut Vec<Violation>) {
             at(),
         ));
     }
+}
+
+/// Machine code and archives of it, by their names; `MACHINE_CODE` knows some by content.
+fn is_program(name: &str) -> bool {
+    let end = std::path::Path::new(name).extension().and_then(|end| end.to_str()).unwrap_or("");
+    matches!(
+        end,
+        "exe"
+            | "dll"
+            | "so"
+            | "dylib"
+            | "a"
+            | "o"
+            | "obj"
+            | "class"
+            | "jar"
+            | "war"
+            | "pyc"
+            | "pyd"
+            | "wasm"
+            | "node"
+            | "rlib"
+            | "bin"
+            | "whl"
+            | "egg"
+    )
+}
+
+/// A line that nobody wrote by hand: minified or generated code can't be reviewed.
+fn generated(change: &Changed) -> Option<u32> {
+    let code = Language::of(&change.path) != Language::Other
+        || matches!(
+            change.name().rsplit('.').next(),
+            Some("css" | "rb" | "php" | "c" | "h" | "cpp" | "cs")
+        );
+    let long = |line: &&crate::gate::change::Line| line.text.len() > LONGEST_LINE;
+    change.added.iter().find(long).filter(|_| code && !change.binary).map(|line| line.number)
 }
 
 /// Whether a link at `path` with this target leads out of the repository (or into `.git`).

@@ -28,6 +28,7 @@ CREATE TABLE log_cursors (
 -- Alerts to be delivered, and how far each is. `dedupe` names what it is about.
 CREATE TABLE alert_queue (
     id TEXT PRIMARY KEY,
+    place TEXT NOT NULL,
     dedupe TEXT NOT NULL,
     event_seq BIGINT,
     payload TEXT NOT NULL,
@@ -59,3 +60,21 @@ CREATE TABLE incidents (
 );
 CREATE UNIQUE INDEX incidents_one_open ON incidents (cause) WHERE is_open = 1;
 CREATE INDEX incidents_newest ON incidents (opened_at);
+
+-- The memory fabric: scoped entries in their versions. `project` is '' outside of the scope of that
+-- name; `drift` is the kind that was told of last. What healing remembers lives here from now on.
+CREATE TABLE memory_entries (
+    scope TEXT NOT NULL CHECK (scope IN ('global', 'foreman', 'project')),
+    project TEXT NOT NULL,
+    key TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    schema TEXT NOT NULL,
+    value TEXT NOT NULL,
+    source TEXT NOT NULL,
+    run_id TEXT,
+    at BIGINT NOT NULL,
+    fresh_until BIGINT,
+    drift TEXT,
+    PRIMARY KEY (scope, project, key, version)
+);
+DROP TABLE healing_memory;

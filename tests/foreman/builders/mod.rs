@@ -1,6 +1,7 @@
 //! The model agent at work: real tools in a real sandbox, a real ledger, a scripted model.
 
 mod calls;
+mod deep;
 pub mod scene;
 
 use foreman::builders::BuildOutcome;
@@ -75,7 +76,7 @@ async fn a_task_is_solved_with_real_tools() {
     let told = first["messages"][1]["content"].as_str().expect("text").to_owned();
     assert!(told.starts_with("Work on issue #7: The sum is wrong\n"), "{told}");
     assert!(told.contains("> sum.sh subtracts.") && !told.contains("email"), "{told}");
-    assert_eq!(first["tools"].as_array().map(Vec::len), Some(6));
+    assert_eq!(first["tools"].as_array().map(Vec::len), Some(7));
 }
 
 #[tokio::test]

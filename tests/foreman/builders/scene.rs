@@ -174,6 +174,12 @@ impl Scene {
         self.builders.store.events(query).await.expect("events")
     }
 
+    /// Everything said on the task's issue.
+    pub async fn transcript(&self) -> Vec<foreman::store::TurnRow> {
+        let said = self.builders.store.transcript(&self.task.run, self.task.issue).await;
+        said.expect("turns")
+    }
+
     /// What the model was told in answer to its tool calls.
     pub async fn tool_outputs(&self) -> Vec<String> {
         let rows = self.builders.store.tool_results(&self.task.attempt).await.expect("rows");
@@ -217,6 +223,7 @@ fn task(workspace: foreman::sandbox::Place) -> Task {
         round: 1,
         feedback: None,
         half_done: None,
+        keeper: None,
         workspace,
         base: "a".repeat(40).parse().expect("an id"),
         chain: ModelTier::Gpt51.chain_down(),

@@ -53,10 +53,8 @@ async fn the_token_opens_the_repository_and_is_never_shown() {
     assert!(seen.command_lines.iter().any(|line| line.contains("remote-http")), "looked in vain");
     assert!(seen.command_lines.iter().any(|line| line.contains("push")), "looked in vain");
     assert_eq!(seen.token_in_command_lines, Vec::<String>::new());
-    assert!(!seen.token_holders.is_empty(), "looked in vain");
-    for program in &seen.token_holders {
-        assert!(program.starts_with("git"), "`{program}` holds the token");
-    }
+    // Git's own processes were looked at while they ran, and none had it in its environment.
+    assert_eq!(seen.token_holders, Vec::<String>::new(), "in an environment");
     drop(seen);
     let output = std::process::Command::new("grep")
         .args(["--recursive", "--fixed-strings", "--files-with-matches", "--", TOKEN])

@@ -96,9 +96,44 @@ async fn rate_limits_are_waited_out_within_the_cap() {
     assert_eq!(scene.fake.requests().len(), 1);
 
     // A server that always says "now" does not hold us for ever.
+    let scene = Scene::new().await;
     scene.fake.fail_next(Fault::rate_limited("GET", "/issues", 0).times(100));
     let error = scene.github.open_issues(&scene.repo).await.expect_err("gives up");
     assert_eq!(error.reason_code(), "github_rate_limited");
+}
+
+#[tokio::test]
+async fn a_night_waits_limits_out_and_nobody_asks_meanwhile() {
+    let scene = Scene::new().await;
+    scene.fake.add_issue(&scene.repo, IssueSeed::new("one"));
+    let patience = Patience { rate_limit_cap: Duration::from_millis(100), ..impatient() };
+    let credential = token(scene.fake.token());
+    let github = GitHub::with_patience(&scene.fake.api_url(), credential, patience);
+    let github = github.expect("usable");
+    let stop = tokio_util::sync::CancellationToken::new();
+    let night = github.for_a_night(stop.clone());
+
+    // Somebody's request at a route is refused for two seconds; it does not wait so long.
+    scene.fake.fail_next(Fault::rate_limited("GET", "/issues", 2));
+    let asked = Instant::now();
+    let error = github.open_issues(&scene.repo).await.expect_err("beyond its cap");
+    assert_eq!(error.reason_code(), "github_rate_limited");
+    // The night heard of it as well: nothing is sent until then, also no change.
+    night.create_comment(&scene.repo, ISSUE, "x").await.expect("made in the end");
+    assert!(asked.elapsed() >= Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert_eq!(scene.fake.requests().len(), 2);
+
+    // An hour is within a night's patience; a night that is to stop waits no longer.
+    scene.fake.fail_next(Fault::rate_limited("GET", "/issues", 3_600));
+    let waiting = tokio::spawn(async move { night.open_issues(&scene.repo).await });
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    while scene.fake.faults_left() > 0 {
+        tick.tick().await;
+    }
+    stop.cancel();
+    let error = waiting.await.expect("no panic").expect_err("stopped");
+    assert!(matches!(error, GitHubError::Stopped { .. }), "{error}");
+    assert_eq!(scene.fake.requests().len(), 3);
 }
 
 #[tokio::test]

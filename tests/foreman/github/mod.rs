@@ -25,6 +25,7 @@ fn impatient() -> Patience {
         rate_limit_cap: Duration::from_secs(60),
         retry_pause: Duration::from_millis(1),
         timeout: Duration::from_secs(20),
+        ..Patience::default()
     }
 }
 

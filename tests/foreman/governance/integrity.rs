@@ -16,6 +16,8 @@ crate::store::on_both!(
     checkpoints_in_the_database_cannot_be_forged,
     only_what_is_covered_may_go,
     a_broken_chain_is_an_incident_and_no_obstacle,
+    what_cannot_be_read_stops_nobody,
+    a_strangers_policy_is_not_believed,
 );
 
 /// What only the database's owner can do.
@@ -199,4 +201,47 @@ async fn a_broken_chain_is_an_incident_and_no_obstacle(lab: &Lab) {
     lab.by_hand("UPDATE events SET description = 'event 1' WHERE seq = 2").await.expect("undone");
     assert!(governance.look_at_the_chain().await.expect("whole"));
     assert_eq!(lab.store.incidents(true).await.expect("read"), []);
+}
+
+async fn what_cannot_be_read_stops_nobody(lab: &Lab) {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(lab, 6).await;
+    open_the_log(lab).await;
+    let forged = "UPDATE events SET type = 'no_such_type' WHERE seq = 2; \
+         UPDATE events SET metadata = 'no JSON' WHERE seq = 3; \
+         UPDATE events SET severity = 'dreadful' WHERE seq = 5";
+    lab.by_hand(forged).await.expect("forged");
+    let governance = governance(lab, folder.path()).await;
+    let events = governance.log().query(&EventQuery::default()).await.expect("read");
+    let unreadable: Vec<i64> = events
+        .iter()
+        .filter(|event| event.kind == EventType::Unreadable)
+        .map(|event| event.seq)
+        .collect();
+    assert_eq!((events.len(), unreadable), (6, vec![5, 3, 2]));
+    assert_eq!(governance.log().event_stats().await.expect("read").total, 6);
+    let found = governance.verify().await.expect("verified");
+    assert_eq!(found.first_bad.map(|bad| bad.seq), Some(2));
+    write(lab, 1).await;
+    let events = governance.log().query(&EventQuery::default()).await.expect("read");
+    assert_eq!(events[0].seq, 7, "and it goes on");
+}
+
+async fn a_strangers_policy_is_not_believed(lab: &Lab) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ours = governance(lab, folder.path()).await;
+    write(lab, 4).await;
+    ours.checkpoint().await.expect("signed");
+    write(lab, 2).await;
+    // Somebody with the database and our code, but neither our key nor our second place, deletes
+    // what they did by a policy of their own.
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let stranger = governance(lab, elsewhere.path()).await;
+    stranger.checkpoint().await.expect("signed");
+    let later = from_micros(NOON + 100 * HOUR);
+    assert!(stranger.retain(TimeDelta::hours(1), later).await.expect("deleted") > 0);
+    assert!(stranger.verify().await.expect("verified").ok, "by their own word");
+    let found = ours.verify().await.expect("verified");
+    let bad = found.first_bad.expect("found");
+    assert!(!found.ok && bad.reason.contains("not signed by a key of ours"), "{bad:?}");
 }

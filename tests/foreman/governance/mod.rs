@@ -1,9 +1,11 @@
 //! Governance: the log as it is read, proven and told of, and the issues it creates.
 
+mod fabric;
 mod integrity;
 mod issues;
 mod log;
 mod notices;
+mod places;
 mod service;
 
 use std::path::Path;

@@ -9,7 +9,8 @@ use foreman::demo::github::{FakeGitHub, Options};
 use foreman::domain::event::{EventType, NewEvent, Severity};
 use foreman::domain::ids::RepoName;
 use foreman::github::{Credential, GitHub};
-use foreman::governance::alerts::{AlertForm, Webhook, signature};
+use foreman::governance::alerts::AlertForm;
+use foreman::governance::delivery::{Email, MailTls, Webhook, signature};
 use foreman::governance::{Governance, Settings};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -20,6 +21,7 @@ use crate::store::lab::{Lab, NOON, SECOND};
 crate::store::on_both!(
     an_alert_arrives_once_and_signed,
     a_receiver_that_is_down_is_tried_again,
+    a_letter_and_the_report_go_out,
     one_incident_for_one_cause,
     an_incident_has_one_issue,
 );
@@ -62,7 +64,8 @@ async fn alerting(lab: &Lab, folder: &std::path::Path, form: AlertForm) -> (Gove
     let (received, url) = receiver().await;
     let key = Some(SecretString::from("shared key"));
     let webhook = Webhook { url: SecretString::from(url), form, key };
-    let settings = Settings { webhook: Some(webhook), ..Settings::in_folder(folder) };
+    let webhooks = vec![("hook".to_owned(), webhook)];
+    let settings = Settings { webhooks, ..Settings::in_folder(folder) };
     (super::with(lab, settings).await, received)
 }
 
@@ -74,7 +77,11 @@ async fn an_alert_arrives_once_and_signed(lab: &Lab) {
     lab.store.append(vec![event("quiet"), blocked(), blocked()]).await.expect("written");
     governance.look().await.expect("looked");
     governance.look().await.expect("looked again");
-    assert_eq!(governance.deliver_due().await.expect("delivered"), 1, "two alike are one");
+    assert_eq!(
+        governance.deliver_due().await.expect("delivered"),
+        2,
+        "two alike are one: log, hook"
+    );
     assert_eq!(governance.deliver_due().await.expect("nothing left"), 0);
     let all = received.all();
     assert_eq!(all.len(), 1, "history is no news: {all:?}");
@@ -88,7 +95,8 @@ async fn an_alert_arrives_once_and_signed(lab: &Lab) {
     lab.set_clock(NOON + 601 * SECOND);
     lab.store.append(vec![blocked()]).await.expect("written");
     governance.look().await.expect("looked");
-    assert_eq!(governance.deliver_due().await.expect("delivered"), 1);
+    assert_eq!(governance.deliver_due().await.expect("delivered"), 2);
+    assert_eq!(received.all().len(), 2);
 }
 
 async fn a_receiver_that_is_down_is_tried_again(lab: &Lab) {
@@ -130,6 +138,79 @@ async fn a_receiver_that_is_down_is_tried_again(lab: &Lab) {
     let events = governance.log().query(&Default::default()).await.expect("read");
     assert_eq!(events[0].kind, EventType::AlertFailed);
     assert!(events[0].description.contains("502"), "{}", events[0].description);
+}
+
+/// A mail server that takes one message; says what was said to it.
+async fn mail_server() -> (u16, tokio::task::JoinHandle<String>) {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let port = listener.local_addr().expect("bound").port();
+    let heard = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a client");
+        let mut stream = BufReader::new(stream);
+        stream.write_all(b"220 here\r\n").await.expect("said");
+        let (mut heard, mut in_message) = (String::new(), false);
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line).await.expect("heard") == 0 {
+                return heard;
+            }
+            heard.push_str(&line);
+            let answer: &[u8] = match line.trim_end() {
+                "." => {
+                    in_message = false;
+                    b"250 taken\r\n"
+                }
+                _ if in_message => continue,
+                "DATA" => {
+                    in_message = true;
+                    b"354 go on\r\n"
+                }
+                "QUIT" => return heard,
+                _ => b"250 fine\r\n",
+            };
+            stream.write_all(answer).await.expect("said");
+        }
+    });
+    (port, heard)
+}
+
+async fn a_letter_and_the_report_go_out(lab: &Lab) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (port, heard) = mail_server().await;
+    let email = Email {
+        host: "127.0.0.1".to_owned(),
+        port,
+        tls: MailTls::None,
+        from: "foreman@example.org".to_owned(),
+        to: vec!["ann@example.org".to_owned(), "bob@example.org".to_owned()],
+        login: None,
+    };
+    let settings = Settings {
+        email: Some(email),
+        report: Some(|run| format!("the whole report of {}", run.repo)),
+        ..Settings::in_folder(folder.path())
+    };
+    let governance = super::with(lab, settings).await;
+    let fence = lab.night("octo/app").await;
+    let ended = NewEvent::new(EventType::OvernightExecutionCompleted, "The night is over");
+    lab.store.append(vec![ended.clone().run(&fence.run)]).await.expect("written");
+    governance.look().await.expect("looked");
+    assert_eq!(governance.deliver_due().await.expect("delivered"), 2, "the log and the letter");
+    let heard = heard.await.expect("it ended");
+    for said in [
+        "RCPT TO:<ann@example.org>",
+        "RCPT TO:<bob@example.org>",
+        "Subject: Foreman: The night is over",
+        "Message-ID: <",
+        "the whole report of app",
+    ] {
+        assert!(heard.contains(said), "{said}: {heard}");
+    }
+    // The same run told of again, as after a restart in the wrong moment, is no second report.
+    lab.store.append(vec![ended.run(&fence.run)]).await.expect("written");
+    governance.look().await.expect("looked");
+    assert_eq!(governance.deliver_due().await.expect("nothing"), 0);
 }
 
 async fn one_incident_for_one_cause(lab: &Lab) {

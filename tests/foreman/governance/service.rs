@@ -184,7 +184,14 @@ async fn governance_issues_by_route_and_command() {
     let verified = foreman(&town, &["governance", "verify", "--json"], &[]).await;
     assert_eq!((verified.0, &verified.1["ok"]), (Some(0), &json!(true)));
     let tested = foreman(&town, &["governance", "alert-test", "--json"], &[]).await;
-    assert_eq!((tested.0, &tested.1["webhook"]["configured"]), (Some(0), &json!(false)));
+    let console = json!([{ "place": "console", "arrived": true }]);
+    assert_eq!((tested.0, &tested.1["places"]), (Some(0), &console));
+    let stats = foreman(&town, &["governance", "stats", "--json"], &[]).await;
+    assert_eq!(stats.1["stats"]["byType"]["governance_issue_created"], 4);
+    let words =
+        ["governance", "events", "--type", "governance_issue_created", "--limit", "3", "--json"];
+    let events = foreman(&town, &words, &[]).await;
+    assert_eq!(seqs(&events.1).len(), 3);
     town.assert_clean();
 }
 

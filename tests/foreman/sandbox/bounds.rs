@@ -128,3 +128,60 @@ async fn totals_hold_where_the_report_says_so() {
         assert!(said.matches("done").count() < 4, "{mode:?}: {said}");
     }
 }
+
+/// Many files, each below its own limit, together beyond the disk's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_disk_a_command_takes_is_bounded() {
+    for mode in BOXES {
+        let Some(bench) = Bench::new(mode).await else { continue };
+        let fill = "for i in $(seq 400); do head -c 2000000 /dev/zero >f$i; sleep 0.02; done; \
+                    echo never; sleep 20";
+        assert!(
+            bench.outside("head -c 2000000 /dev/zero >f && echo works").await.contains("works")
+        );
+        let mut shell = Shell::new(fill, PATIENCE);
+        shell.disk = Some(40 << 20);
+        let done = bench.run_shell(&shell).await;
+        assert_eq!(done.ending, Ending::Signalled(9), "{mode:?}: {}", done.stdout.text());
+        let why = done.overrun.expect("the watch ended it");
+        assert!(why.contains("40 MiB of disk"), "{why}");
+        assert!(!done.stdout.text().contains("never"));
+        // What stays below is left alone.
+        let mut shell =
+            Shell::new("rm -f f*; head -c 2000000 /dev/zero >f; sleep 0.6; echo end", PATIENCE);
+        shell.disk = Some(40 << 20);
+        let done = bench.run_shell(&shell).await;
+        assert!(
+            done.ending.success() && done.overrun.is_none(),
+            "{mode:?}: {}",
+            done.stdout.text()
+        );
+    }
+}
+
+/// What a control group does, where none can be made.
+#[tokio::test(flavor = "multi_thread")]
+async fn totals_are_watched_from_outside() {
+    let Some(bench) = Bench::new(Mode::Bubblewrap).await else { return };
+    let eat = "for i in 1 2 3 4; do PATH=/usr/bin:/bin python3 -c 'x=bytearray(60<<20); \
+               import time; time.sleep(3); print(\"done\")' & done; wait; echo end";
+    let run = async |watch: Watch, command: &str| {
+        let mut spec = Spec::new("/bin/sh", &bench.place.workspace).args(["-c", command]);
+        spec.identity = bench.sandbox.identity();
+        spec.supervise = true;
+        spec.watch = Some(watch);
+        bench.children.run(spec, &CancellationToken::new()).await.unwrap()
+    };
+    let roomy = Watch { memory: Some(2 << 30), processes: Some(100), ..Watch::default() };
+    let done = run(roomy, "sleep 0.6; echo end").await;
+    assert!(done.overrun.is_none() && done.stdout.text().contains("end"));
+    let lean = Watch { memory: Some(150 << 20), ..Watch::default() };
+    let done = run(lean, eat).await;
+    assert!(done.overrun.is_some_and(|why| why.contains("150 MiB of memory")));
+    assert!(!done.stdout.text().contains("done"));
+    let mark = marked_sleep(50);
+    let few = Watch { processes: Some(20), ..Watch::default() };
+    let done = run(few, &format!("for i in $(seq 40); do sleep {mark} & done; wait")).await;
+    assert!(done.overrun.is_some_and(|why| why.contains("20 processes")));
+    assert_eq!(living(&mark), 0);
+}

@@ -77,7 +77,7 @@ async fn the_network_is_closed() {
     }
 }
 
-fn bind_abstract(name: &str) -> std::os::unix::net::UnixListener {
+pub(super) fn bind_abstract(name: &str) -> std::os::unix::net::UnixListener {
     use std::os::linux::net::SocketAddrExt;
     let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
     std::os::unix::net::UnixListener::bind_addr(&address).unwrap()

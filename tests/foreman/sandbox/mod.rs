@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod attempts;
 mod bounds;
+mod door;
 mod escapes;
+mod suite;
 mod tools;
 
 use std::net::TcpListener;
@@ -11,7 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use foreman::process::{Children, Ending, Finished, Limits, Spec};
+use foreman::process::{Children, Ending, Finished, Limits, Spec, Watch};
 use foreman::sandbox::{Kind, Mode, Place, Sandbox, SandboxError, Shell, prepare_place};
 use tokio_util::sync::CancellationToken;
 

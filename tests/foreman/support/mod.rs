@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its part of the town")]
 
 pub mod postgres;
+pub mod registry;
 pub mod server;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 //!
 //! Pure.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -72,8 +73,12 @@ pub(super) fn mocha(text: &str) -> Option<TestReport> {
 pub(super) fn node(text: &str) -> Option<TestReport> {
     static COUNT: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"^(?:#|ℹ) (tests|pass|fail|cancelled|skipped|todo) (\d+)$"));
+    // A file that registers no test counts as one that passed: names tell it from the real ones.
+    static PASSED: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"^\s*(?:ok \d+ - (.+?)|✔ (.+?) \([\d.]+ms\))(?: # (?:SKIP|TODO).*)?$")
+    });
     let mut found = report("node");
-    let mut seen = false;
+    let (mut seen, mut suites, mut last) = (false, BTreeSet::new(), None::<String>);
     for line in text.lines() {
         if let Some(counts) = COUNT.captures(line) {
             let amount = number(&counts, 2);
@@ -84,12 +89,22 @@ pub(super) fn node(text: &str) -> Option<TestReport> {
                 _ => found.skipped += amount,
             }
         }
-        let bad = line.trim_start();
-        if let Some(name) = bad.strip_prefix("✖ ").filter(|name| *name != "failing tests:") {
+        let bare = line.trim_start();
+        if let Some(name) = bare.strip_prefix("✖ ").filter(|name| *name != "failing tests:") {
             found.failing.push(name.to_owned());
-        } else if let Some(name) = bad.strip_prefix("not ok ") {
+        } else if let Some(name) = bare.strip_prefix("not ok ") {
             found.failing.push(tap_name(name).to_owned());
+        } else if let Some(passed) = PASSED.captures(line).filter(|_| !line.contains("# SKIP")) {
+            let name = passed.get(1).or(passed.get(2)).map_or("", |name| name.as_str());
+            last = Some(name.to_owned());
+            found.names.insert(name.to_owned());
+        } else if let Some(suite) = bare.strip_prefix("▶ ") {
+            suites.insert(suite.split(" (").next().unwrap_or(suite).to_owned());
+        } else if bare == "type: 'suite'" {
+            suites.extend(last.take());
         }
     }
+    // A suite is named after what it tests: only tests are looked for again.
+    found.names.retain(|name| !suites.contains(name));
     seen.then_some(found)
 }
