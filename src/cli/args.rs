@@ -53,7 +53,6 @@ pub enum Command {
         /// Only this run; it ends with it
         #[arg(long, value_name = "RUN_ID", value_parser = run_id)]
         run: Option<RunId>,
-        /// Only this repository's nights
         #[arg(value_name = "OWNER/REPO")]
         repo: Option<RepoName>,
     },
@@ -321,7 +320,6 @@ fn limit(text: &str) -> Result<usize, String> {
     number.ok_or_else(|| "it takes a number from 1 to 1000".to_owned())
 }
 
-/// An issue with its repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssueOf {
     pub repo: RepoName,

@@ -69,7 +69,8 @@ pub async fn init(lookup: Lookup<'_>, args: InitArgs, json: bool) -> Result<Exit
 }
 
 fn said(path: &Path, added: &[&str], nothing: &str) -> String {
-    let what = if added.is_empty() { nothing.to_owned() } else { format!("+ {}", added.join(", ")) };
+    let what =
+        if added.is_empty() { nothing.to_owned() } else { format!("+ {}", added.join(", ")) };
     format!("{}: {what}", path.display())
 }
 
@@ -85,7 +86,9 @@ fn there(path: &Path) -> Result<String, CliError> {
 fn entries(args: &InitArgs, known: &str, ask: bool) -> Result<Vec<Entry>, CliError> {
     let mut entries = Vec::new();
     let has = |name: &str| {
-        sets(known, name) || sets(known, &format!("{name}_FILE")) || std::env::var_os(name).is_some()
+        sets(known, name)
+            || sets(known, &format!("{name}_FILE"))
+            || std::env::var_os(name).is_some()
     };
     let mut secret = |name, file: Option<&PathBuf>, comment, question| -> Result<(), CliError> {
         let value = match file {

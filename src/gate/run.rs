@@ -160,7 +160,8 @@ impl Runner {
                 continue;
             }
             for planned in policy.to_run(kind) {
-                let mut result = self.run(bench, planned, policy.timeout_of(planned.kind), None, cancel).await?;
+                let mut result =
+                    self.run(bench, planned, policy.timeout_of(planned.kind), None, cancel).await?;
                 for _ in 0..2 {
                     let failing = &result.tests.failing;
                     let all_flaky =

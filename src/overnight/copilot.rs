@@ -250,9 +250,9 @@ async fn comment_once(
     loop {
         let said = async {
             let comments = github.comments(repo, pull).await?;
-            let ours = comments.into_iter().find(|it| {
-                hand.wrote(it.author.as_deref()) && it.body.contains(marker)
-            });
+            let ours = comments
+                .into_iter()
+                .find(|it| hand.wrote(it.author.as_deref()) && it.body.contains(marker));
             match ours {
                 Some(comment) => Ok(comment),
                 None => github.create_comment(repo, pull, body).await,
