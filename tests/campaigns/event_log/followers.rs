@@ -120,7 +120,9 @@ async fn read_to(
     let (mut stream, mut text, mut last) = (response.bytes_stream(), String::new(), after);
     while until != Some(last) {
         let Some(chunk) = stream.next().await else { break };
-        text.push_str(&String::from_utf8_lossy(&chunk.map_err(|error| error.to_string())?));
+        let chunk =
+            chunk.map_err(|error| format!("after event {last} (from {after}): {error:?}"))?;
+        text.push_str(&String::from_utf8_lossy(&chunk));
         while let Some((message, rest)) = text.split_once("\n\n") {
             let id = message.lines().find_map(|line| line.strip_prefix("id: "));
             if let Some(id) = id.and_then(|id| id.trim().parse::<i64>().ok()) {
