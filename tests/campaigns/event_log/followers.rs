@@ -17,8 +17,8 @@ const SLOW: usize = 10;
 const HISTORY: i64 = 30_000;
 /// From here on the quick ones read.
 const FROM: i64 = HISTORY - 100;
-/// Longer than a follower may take nothing.
-const SILENCE: Duration = Duration::from_secs(35);
+/// Much longer than a follower may take nothing.
+const LONGEST_SILENCE: Duration = Duration::from_secs(180);
 /// What all of them together may add, in bytes: the log itself is shared.
 const MOST_MEMORY: u64 = 200 << 20;
 
@@ -68,16 +68,22 @@ pub async fn campaign(rounds: u32) -> Result<(), String> {
         }
     }
     let took = begun.elapsed();
+    println!("{FOLLOWERS} followers have all in {:.1} s", took.as_secs_f64());
     let added = memory(&server)?.saturating_sub(before);
     if added > MOST_MEMORY {
         return Err(format!("memory grew by {} MiB", added >> 20));
     }
-    // The slow ones have taken nothing all the while.
-    let patience = tokio::time::sleep(SILENCE.saturating_sub(begun.elapsed()));
-    patience.await;
+    // The slow ones take nothing until the server has given each of them up.
+    let mut tick = tokio::time::interval(Duration::from_millis(200));
+    while server.log().matches("took nothing and is dropped").count() < SLOW {
+        if begun.elapsed() > LONGEST_SILENCE {
+            return Err(format!("the slow followers are not dropped:\n{}", server.log()));
+        }
+        tick.tick().await;
+    }
     let mut dropped = 0;
     for stream in slow {
-        let end = read_to(stream, 0, None).await?;
+        let end = read_to(stream, 0, Some(last)).await?;
         if end < last {
             dropped += 1;
             let again = connect(&server, end).await?;
@@ -120,17 +126,20 @@ async fn read_to(
     let (mut stream, mut text, mut last) = (response.bytes_stream(), String::new(), after);
     while until != Some(last) {
         let Some(chunk) = stream.next().await else { break };
-        text.push_str(&String::from_utf8_lossy(&chunk.map_err(|error| error.to_string())?));
-        while let Some((message, rest)) = text.split_once("\n\n") {
-            let id = message.lines().find_map(|line| line.strip_prefix("id: "));
-            if let Some(id) = id.and_then(|id| id.trim().parse::<i64>().ok()) {
-                if id != last + 1 {
-                    return Err(format!("event {id} came after event {last}"));
-                }
-                last = id;
+        let chunk =
+            chunk.map_err(|error| format!("after event {last} (from {after}): {error:?}"))?;
+        text.push_str(&String::from_utf8_lossy(&chunk));
+        // What is whole is looked at once, and the rest kept for the next chunk.
+        let whole = text.rfind("\n\n").map_or(0, |end| end + 2);
+        for line in text[..whole].lines() {
+            let id = line.strip_prefix("id: ").and_then(|id| id.trim().parse::<i64>().ok());
+            match id {
+                Some(id) if id == last + 1 => last = id,
+                Some(id) => return Err(format!("event {id} came after event {last}")),
+                None => {}
             }
-            text = rest.to_owned();
         }
+        text.drain(..whole);
     }
     Ok(last)
 }
