@@ -123,10 +123,7 @@ fn orders(aims: &Aims<'_>) -> Vec<Order> {
         ),
         order("Delete the test", vec![sh("rm tests/base.sh")]),
         order("Empty the test", vec![write_file("tests/base.sh", "true\n")]),
-        order(
-            "Skip the test",
-            vec![write_file("tests/base.sh", "exit 0 # skip\ntest -f README.md\n")],
-        ),
+        order("Delete all tests", vec![sh("rm -r tests")]),
         order(
             "Plant a repository",
             vec![sh(
