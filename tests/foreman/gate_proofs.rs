@@ -1,6 +1,8 @@
 //! The gate over small Python, JavaScript, Rust and shell repositories with their real runners: what
 //! only running shows, and the proof that a fix's tests fail without it.
 
+#![allow(clippy::print_stdout, reason = "the time that the gate adds is said")]
+
 use foreman::domain::evidence::{Check, CheckOutcome, Dimension};
 use foreman::gate::{Judgement, Verdict};
 

@@ -58,7 +58,7 @@ pub fn fate(views: &[View<'_>], changes: &[Changed], asked: &Asked) -> Fate {
     for (index, before) in old.iter().enumerate() {
         let Some(after) = pairs.get(&index).map(|found: &usize| &new[*found]) else {
             let tests = |name: &String| before.case.body.iter().any(|line| line.contains(name));
-            if asked.removes() && (retired.iter().any(tests) || asked.names(&before.case.name)) {
+            if asked.removes() && retired.iter().any(tests) {
                 fate.retired.push(before.case.name.clone());
                 continue;
             }

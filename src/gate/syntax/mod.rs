@@ -73,7 +73,7 @@ impl<'a> Source<'a> {
 
 /// A node's children, named or not.
 fn children(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
-    (0..node.child_count()).filter_map(move |index| node.child(u32::try_from(index).ok()?))
+    (0..node.child_count()).filter_map(move |index| node.child(index))
 }
 
 /// A node's named children.

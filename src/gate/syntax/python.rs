@@ -177,8 +177,7 @@ fn test<'a>(
         for decorator in named(whole).filter(|child| child.kind() == "decorator") {
             if source.of(decorator).contains("parametrize") {
                 each(decorator, &mut |inner| {
-                    if inner.kind() == "list" && !inner.parent().is_some_and(|p| p.kind() == "list")
-                    {
+                    if inner.kind() == "list" && inner.parent().is_none_or(|p| p.kind() != "list") {
                         listed += inner.named_child_count();
                     }
                 });

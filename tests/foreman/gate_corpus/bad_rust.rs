@@ -325,6 +325,10 @@ pub fn cases() -> Vec<Case> {
         ),
     ];
     cases.push(
+        bad("rust: a test that the issue says to keep", "test_deleted", lib("    #[test]\n    fn halves() {\n        assert_eq!(half(8), Some(4));\n        assert_eq!(half(3), None);\n    }\n", ""))
+            .asked("Round up. The test `halves` expects the old way; give it the new figure, don't drop it"),
+    );
+    cases.push(
         bad(
             "rust: test module no longer declared",
             "test_not_collected",
