@@ -39,6 +39,16 @@ pub const ALL: &[&str] = &[
     "run.ending",
 ];
 
+/// The places of a merge into a local clone, in its order.
+pub const DESKTOP: &[&str] = &[
+    "desktop.locked",
+    "desktop.staged",
+    "desktop.swapping",
+    "desktop.swapped",
+    "desktop.moved",
+    "desktop.finished",
+];
+
 #[derive(Debug)]
 struct Armed {
     name: String,
@@ -57,13 +67,13 @@ impl Failpoints {
             None => (value, Some(1)),
         };
         match nth {
-            Some(nth) if ALL.contains(&name) => {
+            Some(nth) if ALL.contains(&name) || DESKTOP.contains(&name) => {
                 let armed = Armed { name: name.to_owned(), left: AtomicU32::new(nth) };
                 Ok(Self(Some(Arc::new(armed))))
             }
             _ => Err(format!(
                 "{VARIABLE} got `{value}`; it takes NAME or NAME:NTH with NAME one of {}",
-                ALL.join(", ")
+                [ALL, DESKTOP].concat().join(", ")
             )),
         }
     }

@@ -18,6 +18,7 @@ pub use wiring::{credential, sandbox_mode, tiers, webhook};
 
 use crate::builders::{Builders, Healing};
 use crate::config::{Config, Database};
+use crate::desktop_sync::DesktopSync;
 use crate::domain::redact::Redactor;
 use crate::failpoint::{self, Failpoints};
 use crate::gate::{Gate, GateError};
@@ -67,6 +68,7 @@ pub enum AppError {
 pub struct App {
     pub overnight: Overnight,
     pub governance: Governance,
+    pub desktop: DesktopSync,
     pub store: Store,
     pub config: Arc<Config>,
     /// Held as long as we live: it proves to the next process that we are gone.
@@ -124,6 +126,13 @@ impl App {
             },
         };
         models::warm(&builders.tiers);
+        let desktop = DesktopSync::with_failpoints(
+            wiring::desktop(&config),
+            git.clone(),
+            github.clone(),
+            Some(store.clone()),
+            failpoints.clone(),
+        );
         let settings = wiring::settings(&config, sole_owner);
         let parts = Parts {
             store: store.clone(),
@@ -135,11 +144,12 @@ impl App {
             sandbox,
             redactor,
             failpoints,
+            desktop: desktop.clone(),
             settings,
         };
         wiring::say_tiers(&parts);
         let overnight = Overnight::new(parts);
-        Ok(Self { overnight, governance, store, config: Arc::new(config), _lock: lock })
+        Ok(Self { overnight, governance, desktop, store, config: Arc::new(config), _lock: lock })
     }
 
     /// Serves until `shutdown`, then stops work and the server within the configured bound.
@@ -156,6 +166,7 @@ impl App {
         let router = http::router(
             self.overnight.clone(),
             self.governance.clone(),
+            self.desktop.clone(),
             Arc::clone(&self.config),
             closing.clone(),
         );
@@ -173,6 +184,11 @@ impl App {
             async move { governance.run(watching).await }
         });
 
+        let checks = crate::desktop_sync::start_periodic_health_check(
+            &self.desktop,
+            watching.clone(),
+        );
+
         let mut served = tokio::spawn(async move { serving.await });
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -189,7 +205,7 @@ impl App {
         self.overnight.shutdown(self.work_bound()).await;
         reconciler.abort();
         watching.cancel();
-        drop(watcher.await);
+        drop(tokio::join!(watcher, checks));
         // Connections that will not end are not waited for.
         if tokio::time::timeout(Duration::from_secs(1), &mut served).await.is_err() {
             served.abort();
@@ -245,6 +261,15 @@ pub async fn reading_desk(config: &Config) -> Result<Desk, AppError> {
         rails: wiring::rails_policy(config),
         ceilings: wiring::ceilings(config),
     })
+}
+
+/// The local clones by themselves, for a command while no server runs. `store`: where events go.
+pub async fn open_desktop(config: &Config, store: Option<Store>) -> Result<DesktopSync, AppError> {
+    let children = Children::start(PathBuf::from("/proc/self/exe")).map_err(AppError::Children)?;
+    let git = Git::new(children, &config.data_dir)?;
+    git.version().await?;
+    let github = GitHub::new(&config.github.api_url, wiring::credential(config))?;
+    Ok(DesktopSync::new(wiring::desktop(config), git, github, store))
 }
 
 /// Governance by itself, for a command that writes while no server runs.

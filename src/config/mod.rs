@@ -25,7 +25,7 @@ pub use error::ConfigError;
 use file::File;
 pub use parse::is_loopback;
 pub use tables::{
-    AlertForm, Alerts, Authors, Escalation, GovernanceTable, Limits, LocalRepository, Publish,
+    AlertForm, Alerts, Authors, DesktopMerge, Escalation, GovernanceTable, Limits, LocalRepository, Publish,
     Review, Rule, Setup, TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
@@ -127,6 +127,8 @@ pub struct Desktop {
     pub interval: Duration,
     pub switch_after_failures: u32,
     pub return_after_healthy: u32,
+    pub merge: DesktopMerge,
+    pub auto_merge: bool,
     /// The two variables' clones first, then the file's; paths are absolute.
     pub repositories: Vec<LocalRepository>,
 }

@@ -245,6 +245,8 @@ pub(super) fn desktop(env: &Env<'_>, table: DesktopTable) -> Result<Desktop, Con
         interval: Duration::from_secs(60 * u64::from(table.interval_minutes)),
         switch_after_failures: table.switch_after_failures,
         return_after_healthy: table.return_after_healthy,
+        merge: table.merge,
+        auto_merge: table.auto_merge,
         repositories,
     })
 }

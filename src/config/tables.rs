@@ -177,6 +177,10 @@ pub struct DesktopTable {
     pub switch_after_failures: u32,
     /// Healthy checks until it is switched back. Default 3.
     pub return_after_healthy: u32,
+    /// What a merge may do. Default `clean`.
+    pub merge: DesktopMerge,
+    /// Whether the check merges by itself what is safe. Default false.
+    pub auto_merge: bool,
     pub repositories: Vec<LocalRepository>,
 }
 
@@ -187,9 +191,20 @@ impl Default for DesktopTable {
             interval_minutes: 30,
             switch_after_failures: 3,
             return_after_healthy: 3,
+            merge: DesktopMerge::Clean,
+            auto_merge: false,
             repositories: Vec::new(),
         }
     }
+}
+
+/// How far a merge into a local clone may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DesktopMerge {
+    /// A fast-forward, or a merge without conflict.
+    Clean,
+    FastForward,
 }
 
 /// `[[desktop.repositories]]`: a local clone.

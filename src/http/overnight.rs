@@ -1,5 +1,7 @@
 //! `/api/foreman/overnight`: starting a night, planning one, and the overview.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::header::LOCATION;
@@ -12,6 +14,9 @@ use super::error::ApiError;
 use super::extract::Body;
 use super::{Api, query};
 use crate::domain::run::Run;
+
+/// The clones' health is shown as it was found at most so long ago.
+const HEALTH_AGE: Duration = Duration::from_secs(15);
 
 /// `POST`: 202 with the run, or 200 when the caller waited and it ended.
 pub(super) async fn start(
@@ -60,6 +65,7 @@ pub(super) async fn overview(
     let active = store.active_runs(repo.as_ref()).await?;
     let quota = store.quota_used().await?;
     let events = api.governance.log().event_stats().await?;
+    let local = api.desktop.recent_health(HEALTH_AGE).await;
     Ok(Json(json!({
         "success": true,
         "config": api.overnight.overview(),
@@ -72,20 +78,10 @@ pub(super) async fn overview(
                 "hourly": quota.hourly,
                 "concurrent": quota.concurrent,
             },
-            "localBuilderHealth": local_builder_health(&api),
+            "localBuilderHealth": { "ready": local.ready, "issues": local.issues },
             "governanceStats": events,
         },
     })))
-}
-
-/// The local clones are not looked at yet, whatever is configured; this says so.
-fn local_builder_health(api: &Api) -> Value {
-    let issue = if api.config.desktop.enabled {
-        "the local clones are configured, but this version of Foreman does not check them yet"
-    } else {
-        "the local clones are disabled; set DESKTOP_BUILDER_ENABLED=true"
-    };
-    json!({ "ready": false, "issues": [issue] })
 }
 
 fn answer(api: &Api, status: StatusCode, run: &Run) -> Response {

@@ -12,6 +12,7 @@ mod judge;
 mod lanes;
 mod learn;
 mod night;
+mod plan_report;
 mod planning;
 mod publish;
 pub mod report;
@@ -34,7 +35,8 @@ use crate::domain::run::{NightConfig, NightRequest, Run};
 use crate::store::{self, CancelOutcome, Created, Store, StoreError};
 
 pub use desk::Desk;
-pub use planning::{PlanError, PlanReport};
+pub use plan_report::PlanReport;
+pub use planning::PlanError;
 pub use settings::{Parts, Settings};
 
 /// How often we look whether a waited-for run has ended, besides being told.
@@ -126,7 +128,7 @@ impl Overnight {
 
     /// What a night would do, without storing or starting one.
     pub async fn plan(&self, request: &NightRequest) -> Result<PlanReport, PlanError> {
-        planning::report(&self.0.parts, request).await
+        plan_report::report(&self.0.parts, request).await
     }
 
     /// Asks a night to end after its current effect.

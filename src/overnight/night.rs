@@ -13,7 +13,7 @@ use super::judge::BaseJudge;
 use super::planning::{self, PlanError};
 use super::rows::{Board, Notes};
 use super::settings::Parts;
-use super::{describe, dry, lanes};
+use super::{describe, dry, lanes, plan_report};
 use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::{IssueNumber, RunId};
 use crate::domain::issue::Repository;
@@ -240,7 +240,7 @@ async fn make_plan(
 ) -> Result<Option<Board>, EngineError> {
     parts.failpoints.hit("plan.before");
     let gathered = tokio::select! {
-        gathered = planning::gather(parts, request) => gathered,
+        gathered = plan_report::gather(parts, request) => gathered,
         () = stop.cancelled() => return Err(EngineError::Interrupted),
     };
     let gathered = match gathered {
@@ -273,6 +273,10 @@ async fn make_plan(
     .run(&fence.run)
     .with("totalIssues", rows.len())
     .with("eligibleIssues", eligible);
+    let event = match &board.plan.desktop {
+        Some(verdict) => event.with("desktop", verdict.clone()),
+        None => event,
+    };
     changes.push(Change::Event(event));
     for row in rows {
         if row.status == IssueStatus::Skipped {

@@ -8,6 +8,7 @@ use chrono::Utc;
 use serde_json::json;
 
 use crate::builders::{Builders, WorkLimits};
+use crate::desktop_sync::DesktopSync;
 use crate::domain::labels::EscalationLabels;
 use crate::domain::money::Usd;
 use crate::domain::redact::Redactor;
@@ -33,6 +34,8 @@ pub struct Parts {
     pub sandbox: Sandbox,
     pub redactor: Arc<Redactor>,
     pub failpoints: Failpoints,
+    /// The local clones, looked at before a night.
+    pub desktop: DesktopSync,
     pub settings: Settings,
 }
 

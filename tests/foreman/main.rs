@@ -14,6 +14,7 @@ mod contract_post;
 mod contract_publish;
 mod contract_stacks;
 mod contract_trust;
+mod desktop;
 mod docs;
 mod escalation_routes;
 mod gate;
