@@ -43,6 +43,6 @@ pub use desktop_sync::{
     start_periodic_health_check,
 };
 pub use library::{
-    Complexity, EscalationEvent, EscalationReason, ModelTier, Selection, SelectionContext, Try,
-    execute_with_escalation, select_model,
+    Complexity, EscalationEvent, EscalationReason, Justification, ModelTier, Selection,
+    SelectionContext, Try, Usd, execute_with_escalation, select_model,
 };

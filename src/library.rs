@@ -9,10 +9,12 @@ use std::future::Future;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+pub use crate::domain::money::Usd;
 pub use crate::domain::plan::Complexity;
 pub use crate::domain::tier::ModelTier;
-pub use crate::escalation::{EscalationReason, Selection, SelectionContext};
+pub use crate::escalation::{EscalationReason, Justification, Selection, SelectionContext};
 
+use crate::domain::plan::SequenceType;
 use crate::escalation::SelectionPolicy;
 
 /// Which tier this work starts at, and the chain below it. The figures of the quota are those in
@@ -45,23 +47,38 @@ pub struct Try {
     pub success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
+    /// What a try used and cost is the caller's to know: `None` here.
+    pub tokens: Option<u64>,
+    pub cost_usd: Option<Usd>,
 }
 
-/// What came of the walk down the chain, in the contract's words.
+/// What came of the walk down the chain, in the contract's words. What only a night's ledger knows
+/// (the quota's rest, money) is `None` unless the context says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EscalationEvent {
     pub id: String,
     pub timestamp: DateTime<Utc>,
+    /// The context's task type: callers name their tasks themselves.
+    pub task_id: String,
+    pub context: SelectionContext,
+    /// Where work starts that nothing raises.
+    pub from_model: ModelTier,
     /// The selected tier; stays so through fallbacks.
     pub to_model: ModelTier,
     /// `None` if the work was not escalated.
     pub reason: Option<EscalationReason>,
+    pub justification: Option<Justification>,
     pub success: bool,
     pub fallback_used: bool,
     /// The tier that finished the work.
     pub actual_model: Option<ModelTier>,
+    pub quota_remaining: Option<u32>,
+    pub cost_usd: Option<Usd>,
     pub attempts: Vec<Try>,
+    /// The last failure's words, where the work failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
 }
 
 /// Runs a task at the selected tier, and down the chain while it fails: once per tier, each tier
@@ -97,6 +114,13 @@ where
     let mut event = EscalationEvent {
         id: uuid::Uuid::now_v7().to_string(),
         timestamp: Utc::now(),
+        task_id: context.task_type.clone(),
+        context: context.clone(),
+        from_model: SelectionPolicy::default().default_tier,
+        justification: selection.escalation_reason.map(|it| it.justification(SequenceType::Build)),
+        quota_remaining: context.quota_remaining,
+        cost_usd: None,
+        error_message: None,
         to_model: selection.selected_model,
         reason: selection.escalation_reason,
         success: false,
@@ -113,6 +137,7 @@ where
         event.fallback_used = true;
         result = attempt(&mut event, tier, &mut task).await;
     }
+    event.error_message = result.as_ref().err().map(ToString::to_string);
     (result, event)
 }
 
@@ -135,6 +160,8 @@ where
         timestamp,
         success: result.is_ok(),
         error_message: result.as_ref().err().map(ToString::to_string),
+        tokens: None,
+        cost_usd: None,
     });
     result
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// For `foreman doctor`, which looks at each part by itself.
-pub use wiring::{credential, sandbox_mode, tiers, webhook};
+pub use wiring::{ceilings, credential, sandbox_mode, tiers, webhook};
 
 use crate::builders::{Builders, Healing};
 use crate::config::{Config, Database};
@@ -184,10 +184,8 @@ impl App {
             async move { governance.run(watching).await }
         });
 
-        let checks = crate::desktop_sync::start_periodic_health_check(
-            &self.desktop,
-            watching.clone(),
-        );
+        let checks =
+            crate::desktop_sync::start_periodic_health_check(&self.desktop, watching.clone());
 
         let mut served = tokio::spawn(async move { serving.await });
         tokio::select! {
@@ -272,13 +270,18 @@ pub async fn open_desktop(config: &Config, store: Option<Store>) -> Result<Deskt
     Ok(DesktopSync::new(wiring::desktop(config), git, github, store))
 }
 
-/// Governance by itself, for a command that writes while no server runs.
-pub async fn open_governance(config: &Config) -> Result<(DataLock, Governance), AppError> {
+/// The store alone, for a command that writes while no server runs. Resumes nothing.
+pub async fn open_for_writing(config: &Config) -> Result<(DataLock, Store), AppError> {
     let lock = DataLock::take(&config.data_dir)?;
     let url = wiring::database(config)?;
     let redactor = Arc::new(Redactor::new(config.secrets()));
     let options = OpenOptions { url, redactor, clock: StoreClock::System, read_only: false };
-    let store = Store::open(options).await?;
+    Ok((lock, Store::open(options).await?))
+}
+
+/// Governance by itself, for a command that writes while no server runs.
+pub async fn open_governance(config: &Config) -> Result<(DataLock, Governance), AppError> {
+    let (lock, store) = open_for_writing(config).await?;
     let github = GitHub::new(&config.github.api_url, wiring::credential(config))?;
     Ok((lock, governance(config, &store, &github).await?))
 }

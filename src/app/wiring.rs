@@ -11,6 +11,7 @@ use crate::config::{
     self, Authors, Config, Database, DesktopMerge, GitHubCredential, Review, Rule, SandboxMode,
 };
 use crate::desktop_sync;
+use crate::domain::money::Usd;
 use crate::domain::tier::ModelTier;
 use crate::escalation::{EscalationReason, QuotaLimits, RailsPolicy, SelectionPolicy};
 use crate::git::Author;
@@ -82,11 +83,11 @@ pub(super) fn selection_policy(config: &Config) -> SelectionPolicy {
 }
 
 /// The money ceilings but a night's own.
-pub(super) const fn ceilings(config: &Config) -> Ceilings {
+pub const fn ceilings(config: &Config) -> Ceilings {
     let limits = &config.limits;
     Ceilings {
         night: limits.night_usd,
-        repository: None,
+        repository: limits.repository_usd,
         issue: limits.issue_usd,
         day: limits.day_usd,
         month: limits.month_usd,
@@ -159,7 +160,7 @@ pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
             approval_label: config.trust.approval_label.clone(),
         },
         night_usd: limits.night_usd,
-        repository_usd: None,
+        repository_usd: limits.repository_usd,
         issue_usd: limits.issue_usd,
         day_usd: limits.day_usd,
         month_usd: limits.month_usd,
@@ -207,10 +208,7 @@ pub(super) fn desktop(config: &Config) -> desktop_sync::Settings {
 }
 
 fn author(config: &Config) -> Author {
-    Author {
-        name: config.publish.author_name.clone(),
-        email: config.publish.author_email.clone(),
-    }
+    Author { name: config.publish.author_name.clone(), email: config.publish.author_email.clone() }
 }
 
 /// Which tiers are live, at what price, said once at start.
@@ -218,15 +216,20 @@ pub(super) fn say_tiers(parts: &Parts) {
     let live = parts.tiers.live(Utc::now().date_naive());
     for tier in ModelTier::CHAIN {
         if let Some(entry) = parts.tiers.get(tier).filter(|_| live.contains(&tier)) {
-            tracing::info!(%tier, model = %entry.model.model, "tier {tier} is {}", entry.model.model);
+            let (model, price) = (&entry.model.model, &entry.model.price);
+            let per_million = |nanos: i64| Usd::from_nanos(nanos.saturating_mul(1_000_000));
+            tracing::info!(
+                %tier, %model,
+                "tier {tier} is {model}, {} in and {} out per 1M tokens",
+                per_million(price.input), per_million(price.output),
+            );
         }
     }
     for left in parts.tiers.left_out() {
         tracing::warn!(tier = %left.tier, "{}", left.why);
     }
-    let usd = |amount: Option<crate::domain::money::Usd>| {
-        amount.map_or_else(|| "none".to_owned(), |amount| amount.to_string())
-    };
+    let usd =
+        |amount: Option<Usd>| amount.map_or_else(|| "none".to_owned(), |amount| amount.to_string());
     tracing::info!(
         "ceilings: night {}, day {}, month {}, issue {}",
         usd(parts.settings.night_usd),

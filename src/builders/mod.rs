@@ -41,6 +41,8 @@ pub struct Task {
     pub round: u32,
     /// What the gate said of the round before.
     pub feedback: Option<String>,
+    /// Half-done work stands in the workspace; why whoever did it stopped.
+    pub half_done: Option<String>,
     pub workspace: Place,
     pub base: CommitId,
     /// The selected tier, then the fallbacks that are allowed.
@@ -92,8 +94,12 @@ pub enum BuildOutcome {
     Failed {
         code: ReasonCode,
         message: String,
-        /// The builder went in circles or ran out of its bounds: a dearer tier may do better.
+        /// The builder went in circles: a dearer tier may do better.
         stuck: bool,
+    },
+    /// It ran out of its bounds. What stands in the workspace is worth going on from.
+    Unfinished {
+        message: String,
     },
     /// A ceiling is in the way.
     Budget {

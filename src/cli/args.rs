@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::desktop::DesktopCommand;
 use super::governance::GovernanceCommand;
 use crate::domain::ids::{IssueNumber, RepoName, RunId};
 use crate::domain::money::Usd;
@@ -57,6 +58,9 @@ pub enum Command {
         /// Look also at what we may do with this repository
         #[arg(value_name = "OWNER/REPO")]
         repo: Option<RepoName>,
+        /// Ask each live tier for a few words, under the ceilings, and print what it cost
+        #[arg(long)]
+        live: bool,
     },
     /// Model tiers, quota, money and the safety rails
     Escalation {
@@ -67,6 +71,11 @@ pub enum Command {
     Governance {
         #[command(subcommand)]
         command: GovernanceCommand,
+    },
+    /// The local clones: their health, how they stand to their remotes, a safe merge
+    Desktop {
+        #[command(subcommand)]
+        command: DesktopCommand,
     },
     /// A whole night with a stand-in GitHub and a scripted model: no token, no key
     Demo {
@@ -97,6 +106,8 @@ pub enum EscalationCommand {
         #[command(subcommand)]
         command: Option<ApprovalsCommand>,
     },
+    /// What failed before, by kind of issue and tier, and how often what came after put it right
+    Healing,
     /// The report of a day, a week or a month
     Report {
         /// daily, weekly or monthly
@@ -263,6 +274,9 @@ mod tests {
             "foreman cancel",
             "foreman cancel a/b",
             "foreman nothing",
+            "foreman desktop",
+            "foreman desktop drift",
+            "foreman desktop merge a/b",
             "foreman escalation",
             "foreman escalation report --period yearly",
             "foreman escalation report --date tomorrow",

@@ -42,19 +42,29 @@ struct Finding {
 }
 
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn ok(&mut self, what: &'static str, found: impl Into<String>) {
+    pub(super) fn ok(&mut self, what: &'static str, found: impl Into<String>) {
         self.0.push(Finding { level: Level::Ok, what, found: found.into(), advice: None });
     }
 
-    fn warn(&mut self, what: &'static str, found: impl Into<String>, advice: impl Into<String>) {
+    pub(super) fn warn(
+        &mut self,
+        what: &'static str,
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
         let advice = Some(advice.into()).filter(|advice| !advice.is_empty());
         self.0.push(Finding { level: Level::Warn, what, found: found.into(), advice });
     }
 
-    fn fail(&mut self, what: &'static str, found: impl Into<String>, advice: impl Into<String>) {
+    pub(super) fn fail(
+        &mut self,
+        what: &'static str,
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
         let advice = Some(advice.into()).filter(|advice| !advice.is_empty());
         self.0.push(Finding { level: Level::Fail, what, found: found.into(), advice });
     }
@@ -63,11 +73,17 @@ impl Findings {
 pub async fn doctor(
     lookup: Lookup<'_>,
     repo: Option<RepoName>,
+    live: bool,
     json: bool,
 ) -> Result<ExitCode, CliError> {
     let mut findings = Findings::default();
     match load(lookup, "warn") {
-        Ok(config) => examine(&config, repo.as_ref(), &mut findings).await,
+        Ok(config) => {
+            examine(&config, repo.as_ref(), &mut findings).await;
+            if live {
+                super::live_check::ask_each(config, &mut findings).await;
+            }
+        }
         Err(error) => findings.fail("configuration", error.to_string(), ""),
     }
     let fails = findings.0.iter().filter(|finding| finding.level == Level::Fail).count();

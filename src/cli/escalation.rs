@@ -14,7 +14,7 @@ use crate::domain::ids::{IssueNumber, RepoName};
 use crate::domain::money::Usd;
 use crate::escalation::SelectionContext;
 use crate::overnight::Desk;
-use crate::store::{Decision, LONGEST_OVERRIDE, Override};
+use crate::store::{Decided, Decision, LONGEST_OVERRIDE, Override};
 
 const ROOT: &str = "/api/foreman/escalation";
 /// Events shown where nothing is said.
@@ -46,6 +46,11 @@ pub async fn escalation(
             let stored = async |desk: &Desk| desk.events(run.as_ref(), limit).await;
             let answer = read(&config, &path, stored).await?;
             let text = events_text(&answer["events"]);
+            (answer, text)
+        }
+        EscalationCommand::Healing => {
+            let answer = read(&config, "healing", async |desk: &Desk| desk.healing().await).await?;
+            let text = healing_text(&answer["healing"]);
             (answer, text)
         }
         EscalationCommand::Approvals { command } => approvals(config, command).await?,
@@ -163,12 +168,19 @@ async fn word(
         Err(error) if error.is_absent() => {
             let app = App::build(config).await?;
             let by = "local".to_owned();
-            let decision = Decision { id: id.to_owned(), approve, by, reason, until };
+            let decision = Decision { id: id.to_owned(), approve, by, admin: true, reason, until };
             let decided = app.store.decide_approval(decision).await;
             app.store.clone().close().await;
-            let approval =
-                decided?.ok_or_else(|| CliError::Other(format!("There is no request `{id}`")))?;
-            json!({ "success": true, "approval": approval })
+            match decided? {
+                Decided::Done(approval) => json!({ "success": true, "approval": approval }),
+                Decided::Unknown => {
+                    return Err(CliError::Other(format!("There is no request `{id}`")));
+                }
+                Decided::IsOverride => {
+                    let why = "is an override: reject it, or make a new one to prolong it";
+                    return Err(CliError::Other(format!("`{id}` {why}")));
+                }
+            }
         }
         Err(error) => return Err(error.into()),
     };
@@ -277,6 +289,25 @@ fn events_text(events: &Value) -> String {
         )
     };
     events.iter().map(line).collect()
+}
+
+fn healing_text(stats: &Value) -> String {
+    let stats = stats.as_array().map(Vec::as_slice).unwrap_or_default();
+    if stats.is_empty() {
+        return "Nothing failed yet\n".to_owned();
+    }
+    let line = |stat: &Value| {
+        format!(
+            "{:<14} {:<14} {:<24} failed {}, put right {}: {}\n",
+            said(&stat["kind"]),
+            said(&stat["tier"]),
+            said(&stat["what"]),
+            stat["failures"],
+            stat["healed"],
+            said(&stat["detail"]),
+        )
+    };
+    stats.iter().map(line).collect()
 }
 
 fn approvals_text(approvals: &Value) -> String {

@@ -6,9 +6,11 @@ mod args;
 mod cancel;
 mod client;
 mod demo;
+mod desktop;
 mod doctor;
 mod escalation;
 mod governance;
+mod live_check;
 mod plan;
 mod progress;
 mod run;
@@ -100,12 +102,15 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Plan(args) => plan::plan(load(&lookup, QUIET)?, args, named(&lookup), json).await,
         Command::Status { repo } => status::status(&load(&lookup, "warn")?, repo, json).await,
         Command::Cancel { run } => cancel::cancel(load(&lookup, QUIET)?, &run, json).await,
-        Command::Doctor { repo } => doctor::doctor(&lookup, repo, json).await,
+        Command::Doctor { repo, live } => doctor::doctor(&lookup, repo, live, json).await,
         Command::Escalation { command } => {
             escalation::escalation(load(&lookup, "warn")?, command, json).await
         }
         Command::Governance { command } => {
             governance::governance(load(&lookup, "warn")?, command, json).await
+        }
+        Command::Desktop { command } => {
+            desktop::desktop(load(&lookup, "warn")?, command, json).await
         }
         Command::Demo { serve } => demo::demo(&lookup, serve, json).await,
     }

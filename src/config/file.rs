@@ -73,13 +73,11 @@ impl File {
             return refuse("limits.tokens", &0, "a number from 1 on");
         }
         let chain = &self.escalation.fallback_chain;
-        if chain.is_empty()
-            || chain.iter().any(|tier| chain.iter().filter(|t| *t == tier).count() > 1)
-        {
+        if chain.is_empty() || chain.windows(2).any(|pair| pair[0] >= pair[1]) {
             return refuse(
                 "escalation.fallback_chain",
                 &chain.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-                "at least one tier, each once",
+                "at least one tier, each once, in the order gpt-5.1, gpt-4-turbo, gpt-4, local-builder: a failed call goes down",
             );
         }
         let label = &self.trust.approval_label;

@@ -25,8 +25,8 @@ pub use error::ConfigError;
 use file::File;
 pub use parse::is_loopback;
 pub use tables::{
-    AlertForm, Alerts, Authors, DesktopMerge, Escalation, GovernanceTable, Limits, LocalRepository, Publish,
-    Review, Rule, Setup, TierOverride, Trust,
+    AlertForm, Alerts, Authors, DesktopMerge, Escalation, GovernanceTable, Limits, LocalRepository,
+    Publish, Review, Rule, Setup, TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
 

@@ -115,6 +115,9 @@ pub struct Limits {
     /// Default none.
     #[serde(deserialize_with = "ceiling")]
     pub issue_usd: Option<Usd>,
+    /// Of everything ever spent on one repository. Default none.
+    #[serde(deserialize_with = "ceiling")]
+    pub repository_usd: Option<Usd>,
     /// Model requests one attempt may make. Default 50.
     pub steps: u32,
     /// Tokens one attempt may use. Default 2,000,000.
@@ -133,6 +136,7 @@ impl Default for Limits {
             day_usd: Usd::from_usd(25.0),
             month_usd: Usd::from_usd(200.0),
             issue_usd: None,
+            repository_usd: None,
             steps: 50,
             tokens: 2_000_000,
             minutes: 30,

@@ -70,7 +70,6 @@ impl DesktopSync {
     /// For who has the clone's turn.
     pub(super) async fn look(&self, repository: &Repository) -> Looked {
         let cancel = CancellationToken::new();
-        let _ended_with_us = cancel.clone().drop_guard();
         match tokio::time::timeout(LONGEST_LOOK, self.look_for_long(repository, &cancel)).await {
             Ok(looked) => looked,
             Err(_) => {
@@ -93,11 +92,12 @@ impl DesktopSync {
         };
         let settings = &self.inner.settings;
         let origin = snapshot.origin.as_deref();
-        let route =
-            match remote::route(&self.inner.github, &settings.api_url, origin, clone.root()).await {
-                Ok(route) => route,
-                Err(why) => return Looked::unknown(id, Some(&snapshot), why),
-            };
+        let route = match remote::route(&self.inner.github, &settings.api_url, origin, clone.root())
+            .await
+        {
+            Ok(route) => route,
+            Err(why) => return Looked::unknown(id, Some(&snapshot), why),
+        };
         match self.hold_against(repository, clone.clone(), &snapshot, &route).await {
             Ok(looked) => looked,
             Err(why) => {
@@ -148,12 +148,8 @@ impl DesktopSync {
             let why = "the clone is shallow and does not reach the common history; run `git fetch --unshallow`";
             return Err(why.to_owned());
         }
-        let result = verdict(
-            &repository.id,
-            &tip.branch,
-            &comparison,
-            self.inner.settings.merge_diverged,
-        );
+        let result =
+            verdict(&repository.id, &tip.branch, &comparison, self.inner.settings.merge_diverged);
         let mut faults = snapshot.blockers.clone();
         faults.extend(comparison.misplaced.clone());
         faults.extend(comparison.dirt.clone());
@@ -179,7 +175,9 @@ impl DesktopSync {
                 tracing::warn!(repository = id, "{id}: {what}");
                 self.note_recovered(id, &what).await;
             }
-            Err(error) => tracing::error!(repository = id, %error, "{id}: a merge that was cut short could not be ended"),
+            Err(error) => {
+                tracing::error!(repository = id, %error, "{id}: a merge that was cut short could not be ended")
+            }
         }
     }
 }
@@ -221,7 +219,11 @@ fn verdict(
             required = true;
             blockers.push(format!(
                 "both sides changed {}: merge by hand, resolve, and commit",
-                paths.iter().map(|path| format!("`{}`", path.escape_debug())).collect::<Vec<_>>().join(", ")
+                paths
+                    .iter()
+                    .map(|path| format!("`{}`", path.escape_debug()))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ));
         }
         Outcome::Unrelated => {

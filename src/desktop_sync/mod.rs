@@ -82,7 +82,9 @@ pub struct Settings {
 /// Why something about a local clone was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum DesktopError {
-    #[error("there is no local clone `{0}`; it takes LOCAL_FOREMAN_APP_PATH, LOCAL_MATURION_ISMS_PATH or [[desktop.repositories]]")]
+    #[error(
+        "there is no local clone `{0}`; it takes LOCAL_FOREMAN_APP_PATH, LOCAL_MATURION_ISMS_PATH or [[desktop.repositories]]"
+    )]
     UnknownRepository(String),
     #[error("the local clones are disabled; set DESKTOP_BUILDER_ENABLED=true")]
     Disabled,

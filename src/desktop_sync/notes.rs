@@ -160,8 +160,7 @@ fn drifted(drift: &DriftDetectionResult, usual: Severity) -> NewEvent {
         DriftState::Diverged | DriftState::Unknown => usual.max(Severity::Low),
     };
     let kind = EventType::RepositoryDriftDetected;
-    let mut event =
-        event(kind, SyncEventType::DriftDetected, id, text).severity(severity);
+    let mut event = event(kind, SyncEventType::DriftDetected, id, text).severity(severity);
     if drift.conflict_resolution_required {
         event = event
             .with("conflicts", json!(drift.conflicts))

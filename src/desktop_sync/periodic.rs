@@ -110,7 +110,10 @@ impl DesktopSync {
         let Ok(health) = tokio::time::timeout(patience, self.health()).await else {
             return DesktopVerdict {
                 ready: false,
-                issues: vec![format!("the local clones did not answer in {} s", patience.as_secs())],
+                issues: vec![format!(
+                    "the local clones did not answer in {} s",
+                    patience.as_secs()
+                )],
                 repositories: Vec::new(),
             };
         };

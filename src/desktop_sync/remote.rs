@@ -20,7 +20,10 @@ pub(super) enum Origin {
     /// Without user and password.
     Web(Url),
     /// Host and path of an SSH address; asked over HTTPS.
-    Ssh { host: String, path: String },
+    Ssh {
+        host: String,
+        path: String,
+    },
     Other,
 }
 
@@ -43,12 +46,12 @@ impl Origin {
                     url.set_password(None).ok();
                     Self::Web(url)
                 }),
-                "ssh" | "git+ssh" => Url::parse(text).map_or(Self::Other, |url| {
-                    match url.host_str() {
+                "ssh" | "git+ssh" => {
+                    Url::parse(text).map_or(Self::Other, |url| match url.host_str() {
                         Some(host) => Self::ssh(host, url.path()),
                         None => Self::Other,
-                    }
-                }),
+                    })
+                }
                 _ => Self::Other,
             };
         }
@@ -112,10 +115,10 @@ pub(super) async fn route(
             Ok(Route { url: url.into(), token, repo })
         }
         Origin::Ssh { host, path } => over_https(github, &web, &host, &path).await,
-        Origin::Other => Err(
-            "its `origin` is no address that Foreman fetches from; use https, http or a path"
-                .to_owned(),
-        ),
+        Origin::Other => {
+            Err("its `origin` is no address that Foreman fetches from; use https, http or a path"
+                .to_owned())
+        }
     }
 }
 
@@ -153,12 +156,7 @@ async fn token(github: &GitHub, repo: &RepoName) -> Option<SecretString> {
 }
 
 /// SSH needs a person's key, which Foreman has none of: the same repository is asked over HTTPS.
-async fn over_https(
-    github: &GitHub,
-    web: &Url,
-    host: &str,
-    path: &str,
-) -> Result<Route, String> {
+async fn over_https(github: &GitHub, web: &Url, host: &str, path: &str) -> Result<Route, String> {
     let refused = |why: &str| {
         Err(format!("its `origin` is an SSH address at {host}, and {why}; use an https address"))
     };

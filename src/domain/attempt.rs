@@ -45,10 +45,36 @@ pub struct State {
     /// The gate's stored evidence (`GatesPassed`), as the gate wrote it.
     pub evidence: Option<serde_json::Value>,
     pub pull: Option<PullRef>,
+    /// What the last round left in its private ref.
+    #[serde(default)]
+    pub left: Left,
+    /// Why this attempt climbed to a dearer tier, if it did.
+    #[serde(default)]
+    pub climbed_for: Option<Grounds>,
     /// The admission to a dearer tier, where this round has one.
     pub admission: Option<Admission>,
     /// Set once it is decided; what is left is to report it.
     pub outcome: Option<Outcome>,
+}
+
+/// Why a round was not enough.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grounds {
+    pub code: ReasonCode,
+    pub reason: String,
+}
+
+/// What a round left, for the next one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Left {
+    /// Work that was judged, or nothing yet.
+    #[default]
+    Judged,
+    /// Half-done work of a builder that ran out of its bounds, in these words.
+    HalfDone(String),
+    /// What somebody left who went in circles: kept for people, not to be built on.
+    Circles,
 }
 
 /// Leave to use a dearer tier, as asked of the ledger.
@@ -216,6 +242,8 @@ impl State {
             candidate: None,
             evidence: None,
             pull: None,
+            left: Left::Judged,
+            climbed_for: None,
             admission: None,
             outcome: None,
         }
@@ -274,8 +302,9 @@ impl State {
         rules.auto_heal && rules.escalation && !self.climbed && self.tier > CLIMB_TO
     }
 
-    fn climb(mut self, feedback: Option<String>) -> (Self, Effect) {
+    fn climb(mut self, feedback: Option<String>, why: Grounds) -> (Self, Effect) {
         self.climbed = true;
+        self.climbed_for = Some(why);
         self.admission = None;
         self.next_round(CLIMB_TO, feedback)
     }
@@ -288,6 +317,7 @@ impl State {
         reason: String,
         digest: String,
     ) -> (Self, Effect) {
+        self.left = Left::Judged;
         if !rules.auto_heal {
             return self.failed(rules, code, reason);
         }
@@ -297,7 +327,7 @@ impl State {
             return self.next_round(tier, Some(digest));
         }
         if self.may_climb(rules) {
-            return self.climb(Some(digest));
+            return self.climb(Some(digest), Grounds { code, reason });
         }
         self.failed(rules, code, reason)
     }
@@ -310,12 +340,13 @@ pub fn step(mut state: State, event: Event, rules: Rules) -> (State, Effect) {
         Event::Built { tier, summary } => {
             state.finished_by = Some(tier);
             state.summary = summary;
+            state.left = Left::Judged;
             state.in_phase(Phase::Gating, Effect::Judge)
         }
         Event::BuildFailed { code, message, stuck } => {
             if stuck && state.may_climb(rules) {
                 let feedback = state.feedback.clone();
-                return state.climb(feedback);
+                return state.climb(feedback, Grounds { code, reason: message });
             }
             state.failed(rules, code, message)
         }

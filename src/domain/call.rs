@@ -104,13 +104,20 @@ impl ErrorClass {
 }
 
 /// Whether a failed call cost anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Charge {
     /// An HTTP error answer costs nothing.
     None,
     /// Sent, and no whole answer: booked at the estimate.
     Unknown,
-    /// The answer was unusable but its usage was readable.
-    Known(Usage),
+    /// The answer was unusable but its usage was readable, and the service tier it was given by.
+    Known(Box<Spent>),
+}
+
+/// What an answer used, and by which service it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    pub usage: Usage,
+    pub service_tier: Option<String>,
 }

@@ -1,9 +1,19 @@
 //! An open issue as intake hands it on, before anything was decided about it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{IssueNumber, RepoName};
+
+/// A milestone due within this time raises its issues (the seed's project milestones).
+const MILESTONE_NEAR: TimeDelta = TimeDelta::days(7);
+
+/// Whether a milestone is near: due within seven days, or missed by no more. One that nobody closed
+/// for longer says nothing about urgency.
+#[must_use]
+pub fn milestone_is_near(due: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    (due - now).abs() <= MILESTONE_NEAR
+}
 
 /// How GitHub describes the author's relation to the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -207,6 +207,9 @@ pub struct PlannedIssue {
     pub labels: Vec<String>,
     pub sequence_type: SequenceType,
     pub estimated_complexity: Complexity,
+    /// How many files the issue speaks of; 0 where it does not say.
+    #[serde(default)]
+    pub estimated_files: u32,
     pub requires_escalation: bool,
     /// Every edge with its sources, satisfied ones included.
     pub dependencies: Vec<Edge>,

@@ -3,15 +3,14 @@
 //! Owns which label means what. Never reads issue text: who writes an issue must not decide what
 //! is spent on it.
 
+use chrono::{DateTime, Utc};
+
+use crate::domain::issue::milestone_is_near;
 use crate::domain::labels::EscalationLabels;
 use crate::domain::plan::{Complexity, PlannedIssue, SequenceType};
-use chrono::{DateTime, TimeDelta, Utc};
 
 use super::rails::Exemption;
 use super::select::{EscalationReason, Justification, SelectionContext};
-
-/// A milestone due within this time raises its issues.
-const MILESTONE_NEAR: TimeDelta = TimeDelta::days(7);
 
 /// The context of an issue. The plan's complexity comes partly from text: it can raise an issue
 /// within the counted tiers only, which is all that `complexity` does in the rule table.
@@ -36,10 +35,10 @@ pub fn context_for(
         } else {
             issue.estimated_complexity
         },
-        files_affected: 0,
+        files_affected: issue.estimated_files,
         is_architecture_task: has(&names.architecture),
         is_governance_task: has(&names.governance),
-        is_milestone_nearing: milestone_due.is_some_and(|due| due <= now + MILESTONE_NEAR),
+        is_milestone_nearing: milestone_due.is_some_and(|due| milestone_is_near(due, now)),
         existing_escalations_today: None,
         quota_remaining: None,
     }
@@ -90,6 +89,8 @@ pub fn tag_for(
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
     use crate::domain::ids::IssueNumber;
 
@@ -100,6 +101,7 @@ mod tests {
             labels: Vec::new(),
             sequence_type: kind,
             estimated_complexity: Complexity::Medium,
+            estimated_files: 0,
             requires_escalation: false,
             dependencies: Vec::new(),
             depends_on: Vec::new(),
@@ -124,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn a_milestone_counts_from_seven_days_before() {
+    fn a_milestone_counts_from_seven_days_before_to_seven_days_after() {
         let now = DateTime::UNIX_EPOCH;
         let names = EscalationLabels::default();
         let near = |days| {
             let due = Some(now + TimeDelta::days(days));
             context_for(&issue(SequenceType::Build), &[], due, now, &names).is_milestone_nearing
         };
-        assert!(near(7) && near(0) && near(-1) && !near(8));
+        assert!(near(7) && near(0) && near(-7) && !near(8) && !near(-8));
     }
 
     #[test]

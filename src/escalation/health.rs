@@ -159,10 +159,11 @@ pub const fn is_provider_failure(class: ErrorClass) -> bool {
 }
 
 /// How long a tier cools down after this many failures in a row; the last one may have come with a
-/// wait the provider asked for.
+/// wait the provider asked for, `too_long` for the work that was left.
 #[must_use]
-pub fn cool_down(failures: u32, asked: Option<Duration>) -> Option<Duration> {
-    let asked = asked.filter(|asked| *asked > RETRY_AFTER_CAP).map(|it| it.min(LONGEST_ASKED));
+pub fn cool_down(failures: u32, asked: Option<Duration>, too_long: bool) -> Option<Duration> {
+    let asked =
+        asked.filter(|asked| too_long || *asked > RETRY_AFTER_CAP).map(|it| it.min(LONGEST_ASKED));
     let counted = doubled(failures, TIER_FAILURES);
     asked.max(counted)
 }
@@ -201,18 +202,22 @@ mod tests {
 
     #[test]
     fn three_failures_cool_a_tier_down_and_each_further_one_longer() {
-        assert_eq!(cool_down(2, None), None);
-        assert_eq!(cool_down(3, None), Some(minutes(1)));
-        assert_eq!(cool_down(4, None), Some(minutes(2)));
-        assert_eq!(cool_down(400, None), Some(minutes(30)));
+        assert_eq!(cool_down(2, None, false), None);
+        assert_eq!(cool_down(3, None, false), Some(minutes(1)));
+        assert_eq!(cool_down(4, None, false), Some(minutes(2)));
+        assert_eq!(cool_down(400, None, false), Some(minutes(30)));
     }
 
     #[test]
     fn a_long_wait_asked_for_cools_down_at_once_within_a_bound() {
-        assert_eq!(cool_down(1, Some(RETRY_AFTER_CAP)), None);
-        assert_eq!(cool_down(1, Some(minutes(2))), Some(minutes(2)));
-        assert_eq!(cool_down(3, Some(Duration::from_secs(61))), Some(Duration::from_secs(61)));
-        assert_eq!(cool_down(1, Some(minutes(60 * 24))), Some(minutes(60)));
+        assert_eq!(cool_down(1, Some(RETRY_AFTER_CAP), false), None);
+        assert_eq!(cool_down(1, Some(RETRY_AFTER_CAP), true), Some(RETRY_AFTER_CAP));
+        assert_eq!(cool_down(1, Some(minutes(2)), false), Some(minutes(2)));
+        assert_eq!(
+            cool_down(3, Some(Duration::from_secs(61)), false),
+            Some(Duration::from_secs(61))
+        );
+        assert_eq!(cool_down(1, Some(minutes(60 * 24)), false), Some(minutes(60)));
     }
 
     #[test]

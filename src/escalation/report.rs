@@ -60,8 +60,23 @@ impl Period {
     #[must_use]
     pub fn last_ended(self, now: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
         let (from, _) = self.around(now.date_naive());
-        let before = from.date_naive().pred_opt().unwrap_or(NaiveDate::MIN);
-        self.around(before)
+        self.before(from)
+    }
+
+    /// The period that ends where this one begins.
+    #[must_use]
+    pub fn before(self, from: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+        self.around(from.date_naive().pred_opt().unwrap_or(NaiveDate::MIN))
+    }
+
+    /// How many ended periods are made up for after a time in which nothing ran.
+    #[must_use]
+    pub const fn made_up_for(self) -> usize {
+        match self {
+            Self::Daily => 31,
+            Self::Weekly => 5,
+            Self::Monthly => 12,
+        }
     }
 }
 

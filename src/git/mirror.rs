@@ -309,7 +309,10 @@ where
 }
 
 /// The URL as git gets it, and the origin that gets the token.
-pub(super) fn check_url(text: &str, with_token: bool) -> Result<(String, Option<String>), GitError> {
+pub(super) fn check_url(
+    text: &str,
+    with_token: bool,
+) -> Result<(String, Option<String>), GitError> {
     let refuse = |why: String| GitError::Url { why };
     let url = Url::parse(text).map_err(|error| refuse(error.to_string()))?;
     if !url.username().is_empty() || url.password().is_some() {

@@ -15,7 +15,7 @@ use super::extract::Body;
 use super::query::ReportFormat;
 use super::{Api, query};
 use crate::config::Role;
-use crate::store::Override;
+use crate::store::{Decided, Decision, Override};
 
 /// `POST …/select`: which tier, and by which rule. Asks nothing of any model, uses no quota.
 pub(super) async fn select(
@@ -65,6 +65,15 @@ pub(super) async fn approvals(
     Ok(Json(api.overnight.desk().approvals(status.as_deref()).await?))
 }
 
+/// `GET …/healing`: what failed before, and how often what came after put it right.
+pub(super) async fn healing(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, ApiError> {
+    query::none(&query.unwrap_or_default())?;
+    Ok(Json(api.overnight.desk().healing().await?))
+}
+
 /// `POST …/approvals`: a person's word on a request, or an admin's override.
 pub(super) async fn decide(
     State(api): State<Api>,
@@ -81,13 +90,23 @@ pub(super) async fn decide(
     let store = api.overnight.store();
     match escalation_body::word(&bytes, &by, Utc::now())? {
         Word::Decision(decision) => {
-            let id = decision.id.clone();
-            let decided = store.decide_approval(decision).await?;
-            let approval = decided.ok_or_else(|| ApiError::NotFound {
-                code: "unknown_approval",
-                message: format!("There is no request `{}`", super::body::shown(&id)),
-            })?;
-            Ok(Json(json!({ "success": true, "approval": approval })).into_response())
+            let decision = Decision { admin: role >= Role::Admin, ..decision };
+            let id = super::body::shown(&decision.id);
+            match store.decide_approval(decision).await? {
+                Decided::Done(approval) => {
+                    Ok(Json(json!({ "success": true, "approval": approval })).into_response())
+                }
+                Decided::Unknown => Err(ApiError::NotFound {
+                    code: "unknown_approval",
+                    message: format!("There is no request `{id}`"),
+                }),
+                Decided::IsOverride => Err(ApiError::Refused {
+                    code: "forbidden",
+                    message: format!(
+                        "`{id}` is an override: an admin may reject it, and makes a new one to prolong it"
+                    ),
+                }),
+            }
         }
         Word::Override(Override { .. }) if role < Role::Admin => Err(ApiError::Refused {
             code: "forbidden",

@@ -82,6 +82,8 @@ pub fn word(bytes: &[u8], by: &str, now: DateTime<Utc>) -> Result<Word, ApiError
         id,
         approve,
         by: by.to_owned(),
+        // A body says nothing of who sent it; the route does.
+        admin: false,
         reason: reason(&body)?.unwrap_or_default(),
         until: until(&body, now, LONGEST_APPROVAL, "7 days")?.unwrap_or(now + USUAL_APPROVAL),
     }))

@@ -102,6 +102,7 @@ fn routes() -> Router<Api> {
         .route("/api/foreman/escalation/quota", get(escalation::quota))
         .route("/api/foreman/escalation/costs", get(escalation::costs))
         .route("/api/foreman/escalation/events", get(escalation::events))
+        .route("/api/foreman/escalation/healing", get(escalation::healing))
         .route(
             "/api/foreman/escalation/approvals",
             get(escalation::approvals).post(escalation::decide),

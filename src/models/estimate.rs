@@ -12,7 +12,14 @@ pub(super) const PER_MESSAGE: u64 = 8;
 /// What the request costs beyond its messages.
 pub(super) const PER_REQUEST: u64 = 16;
 
-/// An upper-bound estimate of the prompt's tokens.
+/// More tokens than a prompt can have for a vocabulary that nobody here knows: one for each byte.
+/// What is reserved with it is never too little.
+#[must_use]
+pub fn most_tokens(messages: &[Message], tools: &[ToolSpec]) -> u64 {
+    estimate_tokens(messages, tools).saturating_mul(BYTES_PER_TOKEN)
+}
+
+/// An upper-bound estimate of the tokens of ordinary text.
 #[must_use]
 pub fn estimate_tokens(messages: &[Message], tools: &[ToolSpec]) -> u64 {
     let messages: u64 = messages.iter().map(|message| text(message) + PER_MESSAGE).sum();

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::domain::call::{Answer, Charge, ErrorClass, FinishReason, ToolCall};
+use crate::domain::call::{Answer, Charge, ErrorClass, FinishReason, Spent, ToolCall};
 use crate::domain::money::Usage;
 
 use super::errors::class_of_embedded;
@@ -20,13 +20,19 @@ pub(super) struct Unusable {
 
 /// Reads a body that came with a 2xx.
 pub(super) fn read(body: &[u8], request_id: Option<String>) -> Result<Answer, Unusable> {
+    let value: Value = serde_json::from_slice(body).map_err(|error| Unusable {
+        class: ErrorClass::Malformed,
+        message: format!("the answer is not JSON: {error}"),
+        charge: Charge::Unknown,
+    })?;
+    let own = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
     let malformed = |message: String, usage: Option<Usage>| Unusable {
         class: ErrorClass::Malformed,
         message,
-        charge: usage.map_or(Charge::Unknown, Charge::Known),
+        charge: usage.map_or(Charge::Unknown, |usage| {
+            Charge::Known(Box::new(Spent { usage, service_tier: own("service_tier") }))
+        }),
     };
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| malformed(format!("the answer is not JSON: {error}"), None))?;
     let usage = value.get("usage").and_then(usage);
     if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
         let (class, message) = class_of_embedded(error);
@@ -51,7 +57,6 @@ pub(super) fn read(body: &[u8], request_id: Option<String>) -> Result<Answer, Un
         let message = refusal.unwrap_or_else(|| "the content filter stopped the answer".to_owned());
         return Err(Unusable { class: ErrorClass::Refused, ..malformed(message, usage) });
     }
-    let own = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
     Ok(Answer {
         content,
         tool_calls,

@@ -54,11 +54,14 @@ fn what_is_missing_is_missing() {
 #[test]
 fn what_cannot_be_used_says_what_it_cost() {
     let usage = json!({"prompt_tokens": 3, "completion_tokens": 2});
-    let known = Charge::Known(Usage { prompt_tokens: 3, cached_tokens: 0, completion_tokens: 2 });
+    let known = Charge::Known(Box::new(Spent {
+        usage: Usage { prompt_tokens: 3, cached_tokens: 0, completion_tokens: 2 },
+        service_tier: None,
+    }));
     let cut = read(b"{\"choices\": [", None).expect_err("cut");
     assert_eq!((cut.class, cut.charge), (ErrorClass::Malformed, Charge::Unknown));
     let empty = parse(&json!({"choices": [], "usage": usage})).expect_err("empty");
-    assert_eq!((empty.class, empty.charge), (ErrorClass::Malformed, known));
+    assert_eq!((empty.class, empty.charge), (ErrorClass::Malformed, known.clone()));
     let refused =
         json!({"choices": [{"message": {"content": null, "refusal": "I can't"}}], "usage": usage});
     let refused = parse(&refused).expect_err("refused");

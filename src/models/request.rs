@@ -21,6 +21,10 @@ pub(super) fn body(request: &ChatRequest<'_>) -> Value {
     let cap =
         if tier.tier == ModelTier::LocalBuilder { "max_tokens" } else { "max_completion_tokens" };
     body[cap] = json!(request.max_completion_tokens.min(u64::from(u32::MAX)));
+    // A project may be set to a dearer service by default; what is reserved is the default's price.
+    if request.tier.has_service_prices() {
+        body["service_tier"] = json!("default");
+    }
     if !request.tools.is_empty() {
         let tool = |tool: &ToolSpec| {
             json!({"type": "function", "function": {

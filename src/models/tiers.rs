@@ -62,6 +62,12 @@ pub struct Tier {
 }
 
 impl Tier {
+    /// Whether the provider sells this model at several speeds, each at its own price.
+    #[must_use]
+    pub const fn has_service_prices(&self) -> bool {
+        !self.service.is_empty()
+    }
+
     /// What an answer cost: by the service tier it names, where that has a price of its own.
     #[must_use]
     pub fn cost(&self, usage: Usage, service_tier: Option<&str>) -> Usd {
@@ -222,6 +228,7 @@ fn describe(
     let mut model = named;
     let mut facts = known(&model);
     let mut last_day = over.last_day.or_else(|| facts.and_then(Known::last_day));
+    let (mut over, mut replaced) = (over.clone(), false);
     if last_day.is_some_and(|last| today > last) {
         let replacement =
             over.replacement.clone().or_else(|| facts?.replacement.map(str::to_owned));
@@ -229,8 +236,16 @@ fn describe(
             facts = known(&replacement);
             last_day = facts.and_then(Known::last_day);
             model = replacement;
+            replaced = true;
         }
     }
+    // The file's figures are the named model's: those of a known successor are its own. One that
+    // nobody knows is described by them, or the start stops for want of a price.
+    if replaced && facts.is_some() {
+        let TierOverride { base_url, api_key_env, .. } = over;
+        over = TierOverride { base_url, api_key_env, ..TierOverride::default() };
+    }
+    let over = &over;
     let window = |key, given: Option<u64>, usual, least| match given {
         Some(value) if value < least => Err(ModelsError::BadWindow { tier, key, value, least }),
         Some(value) => Ok(value),

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use tiktoken_rs::CoreBPE;
 
-use super::estimate::{PER_MESSAGE, PER_REQUEST, estimate_tokens};
+use super::estimate::{PER_MESSAGE, PER_REQUEST, estimate_tokens, most_tokens};
 use super::tiers::{Tier, TierTable};
 use crate::domain::call::{Message, ToolSpec};
 
@@ -117,7 +117,8 @@ impl TokenCounter {
         tools: &[ToolSpec],
     ) -> PromptSize {
         let estimate = estimate_tokens(messages, tools);
-        let rough = PromptSize { tokens: estimate, counted: false, bound: estimate };
+        let bound = most_tokens(messages, tools);
+        let rough = PromptSize { tokens: estimate, counted: false, bound };
         let Some(vocabulary) = Vocabulary::of(&tier.model.model) else { return rough };
         let texts = texts(messages, tools);
         let keys: Vec<u64> = texts.iter().map(|text| key(text)).collect();

@@ -4,7 +4,7 @@ use super::issue::{Came, Worker, select};
 use super::learn;
 use super::night::EngineError;
 use crate::builders::{BuildOutcome, Task};
-use crate::domain::attempt::{Admission, CLIMB_TO, Event, State};
+use crate::domain::attempt::{Admission, CLIMB_TO, Event, Left, State};
 use crate::domain::event::{EventType, Severity};
 use crate::domain::ids::{CommitId, EscalationId};
 use crate::domain::plan::{ReasonCode, Skip};
@@ -55,6 +55,10 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         .with("base", worker.state.stand.base.as_str());
     worker.commit_transition(vec![event]).await?;
 
+    let half_done = match &worker.state.left {
+        Left::HalfDone(why) if from != worker.state.stand.base => Some(why.clone()),
+        Left::HalfDone(_) | Left::Judged | Left::Circles => None,
+    };
     let task = Task {
         run: worker.context.fence.run.clone(),
         issue: worker.number(),
@@ -64,6 +68,7 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         attempt: worker.attempt.clone(),
         round: worker.state.round + 1,
         feedback: worker.state.feedback.clone(),
+        half_done,
         workspace: place,
         base: worker.state.stand.base.clone(),
         chain,
@@ -76,7 +81,17 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
     Ok(Built::Came(match outcome {
         BuildOutcome::Finished { tier, summary } => keep(worker, &workspace, tier, summary).await?,
         BuildOutcome::Failed { code, message, stuck } => {
+            if stuck {
+                leave_behind(worker, &workspace).await?;
+                worker.state.left = Left::Circles;
+            }
             Came::Event(Event::BuildFailed { code, message, stuck })
+        }
+        BuildOutcome::Unfinished { message } => {
+            let kept = leave_behind(worker, &workspace).await?;
+            worker.state.left = if kept { Left::HalfDone(message.clone()) } else { Left::Circles };
+            let code = ReasonCode::BuilderFailed;
+            Came::Event(Event::BuildFailed { code, message, stuck: true })
         }
         BuildOutcome::Budget { message } => Came::Halt(Skip::new(ReasonCode::Budget, message)),
         BuildOutcome::Cancelled => Came::Interrupted,
@@ -84,14 +99,16 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
 }
 
 /// A repair goes on from the round that left the least for the gate to say, the last one where
-/// nothing was better, if that stands on the base as it is now; everything else starts from the
-/// base.
+/// nothing was better, if that stands on the base as it is now; half-done work is gone on with;
+/// everything else starts from the base.
 async fn start_commit(worker: &mut Worker<'_>) -> Result<CommitId, EngineError> {
     let base = worker.state.stand.base.clone();
-    if worker.state.feedback.is_some() && worker.state.round > 0 {
+    let half_done = matches!(worker.state.left, Left::HalfDone(_));
+    if (worker.state.feedback.is_some() || half_done) && worker.state.round > 0 {
         let last = worker.state.round - 1;
-        let better = learn::better_round(worker, last).await?;
-        for round in better.iter().map(|it| it.round).chain([last]) {
+        let better = if half_done { None } else { learn::better_round(worker, last).await? };
+        let last = (worker.state.left != Left::Circles).then_some(last);
+        for round in better.iter().map(|it| it.round).chain(last) {
             if let Some(commit) = work_of(worker, round, &base).await? {
                 if let Some(better) = better.as_ref().filter(|it| it.round == round) {
                     learn::roll_back(worker, better).await?;
@@ -144,6 +161,34 @@ async fn keep(
     if captured.changes.is_empty() {
         return Ok(Came::Event(Event::NothingChanged));
     }
+    save(worker, &captured, tier).await?;
+    Ok(Came::Event(Event::Built { tier, summary }))
+}
+
+/// Keeps what a builder left that did not finish. Says whether there was anything to keep.
+async fn leave_behind(
+    worker: &Worker<'_>,
+    workspace: &std::path::Path,
+) -> Result<bool, EngineError> {
+    match worker.mirror.capture(workspace, &worker.state.stand.base).await {
+        Ok(captured) if captured.changes.is_empty() => Ok(false),
+        Ok(captured) => {
+            save(worker, &captured, worker.state.tier).await?;
+            Ok(true)
+        }
+        // Nobody is going to publish this: what cannot be kept is only not kept.
+        Err(GitError::Refused(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A commit of the tree, a private ref to it, and the note of both.
+async fn save(
+    worker: &Worker<'_>,
+    captured: &git::Captured,
+    tier: ModelTier,
+) -> Result<(), EngineError> {
+    let (mirror, base) = (worker.mirror, &worker.state.stand.base);
     let message = super::texts::commit_message(
         &worker.context.parts.settings.message,
         &worker.issue,
@@ -153,8 +198,7 @@ async fn keep(
     let commit = mirror.commit(&captured.tree, base, &message, author, chrono::Utc::now()).await?;
     let name = State::work_ref(&worker.attempt, worker.state.round);
     mirror.save_ref(&name, commit.as_str()).await?;
-    learn::checkpoint(worker, tier, name).await?;
-    Ok(Came::Event(Event::Built { tier, summary }))
+    learn::checkpoint(worker, tier, name).await
 }
 
 fn chain(worker: &Worker<'_>) -> Vec<ModelTier> {
@@ -204,6 +248,7 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
     };
     match worker.context.parts.store.admit(worker.context.fence, ask).await? {
         Admitted::Yes(passage) => {
+            worker.context.parts.failpoints.hit("escalation.admitted");
             let text = format!(
                 "{} goes to {}: {}",
                 worker.number(),
@@ -229,17 +274,25 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
                 .with("code", refusal.code());
             if worker.state.climbed {
                 worker.commit_transition(vec![event]).await?;
-                return Ok(Some(Built::Came(Came::Event(Event::BuildFailed {
-                    code: ReasonCode::GateRefused,
-                    message: format!("the gate refused the change twice, and {text}"),
-                    stuck: false,
-                }))));
+                return Ok(Some(Built::Came(Came::Event(no_climb(worker, &text)))));
             }
             worker.state.tier = ordinary;
             worker.commit_transition(vec![event]).await?;
             Ok(Some(Built::Lowered))
         }
     }
+}
+
+/// The attempt ends with what it wanted to climb for, and why it may not.
+fn no_climb(worker: &Worker<'_>, refusal: &str) -> Event {
+    let grounds = worker.state.climbed_for.as_ref();
+    let (code, why) = match grounds {
+        Some(grounds) if grounds.code != ReasonCode::GateRefused => {
+            (grounds.code, grounds.reason.as_str())
+        }
+        Some(_) | None => (ReasonCode::GateRefused, "the gate refused the change twice"),
+    };
+    Event::BuildFailed { code, message: format!("{why}, and {refusal}"), stuck: false }
 }
 
 /// Why this round is above `gpt-4`, and whether that counts.

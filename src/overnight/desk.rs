@@ -51,6 +51,11 @@ impl Desk {
         Ok(json!({ "success": true, "events": events }))
     }
 
+    /// `{"healing"}`: what is remembered of failures, the latest first.
+    pub async fn healing(&self) -> Result<Value, StoreError> {
+        Ok(json!({ "success": true, "healing": self.store.healing_stats(None).await? }))
+    }
+
     /// `{"approvals"}`, what waits first.
     pub async fn approvals(&self, status: Option<&str>) -> Result<Value, StoreError> {
         Ok(json!({ "success": true, "approvals": self.store.approvals(status).await? }))
@@ -77,22 +82,24 @@ impl Desk {
         Ok(json!({ "success": true, "reports": self.store.stored_reports().await? }))
     }
 
-    /// Stores the reports of the periods that have ended, where anything was called in them. How
-    /// many.
+    /// Stores the reports of the periods that have ended, where anything was called in them: back
+    /// to the latest that is stored, within a bound. How many.
     pub async fn store_due_reports(&self, now: DateTime<Utc>) -> Result<usize, StoreError> {
         let mut stored = 0;
         for period in Period::ALL {
-            let range = period.last_ended(now);
-            if self.store.stored_report(period, range.0).await?.is_some() {
-                continue;
+            let mut range = period.last_ended(now);
+            for _ in 0..period.made_up_for() {
+                if self.store.stored_report(period, range.0).await?.is_some() {
+                    break;
+                }
+                let facts = self.store.report_facts(range.0, range.1).await?;
+                if facts.calls > 0 || facts.escalations > 0 {
+                    let report = Report::new(period, range, now, self.rails.limits, facts);
+                    self.store.put_report(&report).await?;
+                    stored += 1;
+                }
+                range = period.before(range.0);
             }
-            let facts = self.store.report_facts(range.0, range.1).await?;
-            if facts.calls == 0 && facts.escalations == 0 {
-                continue;
-            }
-            let report = Report::new(period, range, now, self.rails.limits, facts);
-            self.store.put_report(&report).await?;
-            stored += 1;
         }
         Ok(stored)
     }

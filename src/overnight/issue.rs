@@ -1,11 +1,9 @@
 //! One issue in one night: the interpreter of the attempt's effects.
 //!
-//! Owns the loop `effect -> what came of it -> next state`, and the one commit per transition that
-//! holds state, row and events together. What an effect does stands in `build`, `judge`, `publish`.
+//! Owns the loop `effect -> what came of it -> next state`. What an effect does stands in `build`,
+//! `judge`, `publish`; how a transition is written in `transition`.
 
 use std::time::Instant;
-
-use serde_json::json;
 
 use super::build::{self, Built};
 use super::describe;
@@ -15,17 +13,17 @@ use super::planning;
 use super::publish;
 use super::rows::{mark_failed, mark_skipped};
 use super::stand::{self, Choice};
-use crate::domain::attempt::{self, CLIMB_TO, Effect, Event, Outcome, Phase, Rules, State};
-use crate::domain::event::{EventType, NewEvent, Severity};
+use crate::domain::attempt::{self, CLIMB_TO, Effect, Event, Phase, Rules, State};
+use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::{AttemptId, IssueNumber, branch_for};
 use crate::domain::issue::Issue;
 use crate::domain::money::Usd;
 use crate::domain::plan::{PlannedIssue, ReasonCode, Skip};
-use crate::domain::run::{IssueResult, IssueStatus};
+use crate::domain::run::IssueResult;
 use crate::domain::tier::ModelTier;
 use crate::escalation;
 use crate::gate::Judgement;
-use crate::git::{self, Mirror};
+use crate::git::Mirror;
 use crate::store::{AttemptStatus, Change};
 
 /// How work on an issue stopped.
@@ -58,9 +56,9 @@ pub(super) struct Worker<'a> {
     pub attempt: AttemptId,
     pub state: State,
     pub row: IssueResult,
-    begun: Instant,
+    pub begun: Instant,
     /// Time spent before a restart.
-    before: u64,
+    pub before: u64,
 }
 
 /// Money and tiers of one issue.
@@ -111,7 +109,7 @@ pub(super) async fn work(
     worker.leave(IssueEnd::Done).await
 }
 
-fn could_not(error: &EngineError) -> String {
+pub(super) fn could_not(error: &EngineError) -> String {
     format!("Foreman could not go on: {error}")
 }
 
@@ -296,128 +294,6 @@ impl Worker<'_> {
             Phase::Ended => "comment.observed",
         };
         self.context.parts.failpoints.hit(name);
-    }
-
-    /// State, row and events, in one transaction.
-    pub async fn commit_transition(&mut self, events: Vec<NewEvent>) -> Result<(), EngineError> {
-        self.refresh_row();
-        let mut changes = vec![self.attempt_change(false), Change::IssueRow(self.row.clone())];
-        changes.extend(events.into_iter().map(Change::Event));
-        self.context.commit(changes).await?;
-        self.context.board().put(self.row.clone());
-        Ok(())
-    }
-
-    fn attempt_change(&self, ended: bool) -> Change {
-        Change::Attempt {
-            id: self.attempt.clone(),
-            issue: self.number(),
-            state: serde_json::to_value(&self.state).unwrap_or_default(),
-            ended,
-        }
-    }
-
-    fn refresh_row(&mut self) {
-        let spent = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let row = &mut self.row;
-        row.status = IssueStatus::Running;
-        row.step = Some(self.state.phase.label().to_owned());
-        row.build_id = Some(self.attempt.to_string());
-        row.sequence_id = Some(format!("{}{}", self.context.fence.run, self.issue.number));
-        row.execution_time = self.before.saturating_add(spent);
-        row.base_sha = Some(self.state.stand.base.clone());
-        if let Some(candidate) = &self.state.candidate {
-            row.base_sha = Some(candidate.base.clone());
-            row.head_sha = Some(candidate.commit.clone());
-            row.tree_sha = Some(candidate.tree.clone());
-        }
-        if let Some(pull) = &self.state.pull {
-            row.pr_url = Some(pull.url.clone());
-        }
-        if matches!(self.state.phase, Phase::OpeningPull) || self.state.pull.is_some() {
-            row.branch = Some(branch_for(self.issue.number));
-        }
-    }
-
-    async fn end(&mut self, outcome: &Outcome) -> Result<(), EngineError> {
-        self.state.phase = Phase::Ended;
-        self.refresh_row();
-        self.row.step = None;
-        let event = match outcome {
-            Outcome::Success => {
-                self.row.status = IssueStatus::Success;
-                self.row.reason = None;
-                self.row.reason_code = None;
-                let text = describe::success(&self.row);
-                self.event(EventType::IssueExecutionCompleted, text)
-                    .with("prUrl", json!(self.row.pr_url))
-                    .with("tree", json!(self.row.tree_sha))
-            }
-            Outcome::Failed { code, reason } => {
-                mark_failed(&mut self.row, *code, reason);
-                if self.state.candidate.is_none() {
-                    self.row.head_sha = None;
-                }
-                let text = format!("{} failed: {reason}", self.number());
-                self.event(EventType::IssueExecutionFailed, text)
-                    .severity(Severity::Medium)
-                    .with("reasonCode", json!(code))
-            }
-        };
-        self.context
-            .commit(vec![
-                self.attempt_change(true),
-                Change::IssueRow(self.row.clone()),
-                Change::Event(event),
-            ])
-            .await?;
-        self.context.board().put(self.row.clone());
-        self.context.parts.failpoints.hit("issue.ended");
-        Ok(())
-    }
-
-    async fn end_halting(&mut self, skip: &Skip) -> Result<(), EngineError> {
-        self.refresh_row();
-        mark_skipped(&mut self.row, skip);
-        self.state.phase = Phase::Ended;
-        let mut changes = vec![self.attempt_change(true), Change::IssueRow(self.row.clone())];
-        if skip.code == ReasonCode::Budget {
-            let event = self.event(EventType::BudgetExhausted, skip.reason.as_str());
-            changes.push(Change::Event(event.severity(Severity::High)));
-        }
-        changes.push(Change::Event(describe::ended_row(&self.context.fence.run, &self.row)));
-        self.context.commit(changes).await?;
-        self.context.board().put(self.row.clone());
-        Ok(())
-    }
-
-    /// What broke ends the attempt, with its reason.
-    async fn fail(&mut self, error: &EngineError) -> Result<(), EngineError> {
-        let reason = could_not(error);
-        self.end(&Outcome::Failed { code: ReasonCode::Internal, reason }).await
-    }
-
-    /// Stopped in good order: what begins again at the next start is not counted as a crash.
-    async fn pause(&mut self) -> Result<IssueEnd, EngineError> {
-        if self.state.phase == Phase::Building && !self.state.paused {
-            self.state.paused = true;
-            self.commit_transition(Vec::new()).await?;
-        }
-        Ok(IssueEnd::Interrupted)
-    }
-
-    /// The workspaces of an attempt that ended go.
-    async fn leave(&mut self, end: IssueEnd) -> Result<IssueEnd, EngineError> {
-        match end {
-            IssueEnd::Done | IssueEnd::Halt(_) => {
-                let dir = self.context.parts.settings.work_dir(&self.attempt);
-                if let Err(error) = git::remove_workspace(&dir).await {
-                    tracing::warn!(%error, "the workspace {} is left", dir.display());
-                }
-            }
-            IssueEnd::Interrupted => {}
-        }
-        Ok(end)
     }
 
     /// The mirror with a token that still lives: a round may take longer than one of an App does.

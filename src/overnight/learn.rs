@@ -10,7 +10,7 @@ use crate::domain::tier::ModelTier;
 use crate::gate::Judgement;
 use crate::store::{Change, Checkpoint, Note};
 
-/// What a round left is in a private ref: noted with the conversation's digest and the plan.
+/// What a round left, finished or not, is in a private ref: noted with the conversation's digest and the plan.
 pub(super) async fn checkpoint(
     worker: &Worker<'_>,
     tier: ModelTier,

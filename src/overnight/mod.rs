@@ -20,6 +20,7 @@ mod rows;
 mod settings;
 mod stand;
 mod texts;
+mod transition;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -223,12 +224,30 @@ impl Overnight {
     /// Looks for unfinished nights now and again until shutdown: a night whose task ended on a
     /// passing fault is taken up again without a restart.
     pub async fn reconcile(&self, every: Duration) {
+        let mut reported = None;
         loop {
             if let Err(error) = self.resume_all().await {
                 tracing::error!(%error, "could not look for unfinished nights");
             }
-            if let Err(error) = self.desk().store_due_reports(chrono::Utc::now()).await {
-                tracing::error!(%error, "could not store the reports that are due");
+            match self.store().sweep_expired_calls().await {
+                Ok(0) => {}
+                Ok(calls) => {
+                    tracing::warn!(
+                        calls,
+                        "{calls} calls of a night nobody works on are booked at their estimates"
+                    );
+                }
+                Err(error) => tracing::error!(%error, "could not clear up calls left in flight"),
+            }
+            // Reports are due at midnight: once a day is often enough to look.
+            let now = chrono::Utc::now();
+            if reported != Some(now.date_naive()) {
+                match self.desk().store_due_reports(now).await {
+                    Ok(_) => reported = Some(now.date_naive()),
+                    Err(error) => {
+                        tracing::error!(%error, "could not store the reports that are due");
+                    }
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(every) => {}

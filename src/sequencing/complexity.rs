@@ -17,17 +17,14 @@
 
 use std::sync::LazyLock;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use regex::Regex;
 
-use crate::domain::issue::Issue;
+use crate::domain::issue::{Issue, milestone_is_near};
 use crate::domain::labels::EscalationLabels;
 use crate::domain::plan::Complexity;
 
 use super::markdown::{self, Prose};
-
-/// A milestone due within this time raises its issues (the seed's project milestones).
-const MILESTONE_NEAR: TimeDelta = TimeDelta::days(7);
 
 /// What text needs to raise an issue: files named, checkboxes, characters of prose.
 struct Bounds {
@@ -59,6 +56,16 @@ pub(super) fn estimate_with(issue: &Issue, body: &Prose, labels: &EscalationLabe
     }
 }
 
+/// How many files the issue speaks of, 0 where it names no number: the estimate before any work is
+/// done. A label that calls the work low or medium holds against the text here too.
+pub(super) fn estimate_files(issue: &Issue, body: &Prose) -> u32 {
+    if has_label(issue, &["complexity:low".to_owned(), "complexity:medium".to_owned()]) {
+        return 0;
+    }
+    let files = files_named(&issue.title).max(files_named(&body.text()));
+    u32::try_from(files).unwrap_or(u32::MAX)
+}
+
 /// Whether the tier rules would escalate an issue.
 #[must_use]
 pub fn requires_escalation(
@@ -71,7 +78,7 @@ pub fn requires_escalation(
         || has_label(issue, &labels.architecture)
         || has_label(issue, &labels.governance)
         || has_label(issue, &labels.coordination)
-        || issue.milestone_due.is_some_and(|due| due <= now + MILESTONE_NEAR)
+        || issue.milestone_due.is_some_and(|due| milestone_is_near(due, now))
 }
 
 fn has_label(issue: &Issue, wanted: &[String]) -> bool {
@@ -121,6 +128,8 @@ fn files_named(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::super::testing::issue;
     use super::*;
 

@@ -13,7 +13,7 @@ use crate::domain::issue::{BlockerState, Issue, Trust};
 use crate::domain::plan::{DependencyMode, Plan, PlannedIssue, ReasonCode, SequenceType, Skip};
 
 use super::classify::classify_with;
-use super::complexity::{estimate_with, requires_escalation};
+use super::complexity::{estimate_files, estimate_with, requires_escalation};
 use super::graph::{BlockerKey, Graph, Node, is_open_sub_issue};
 use super::markdown;
 use super::order::{Role, order, rank};
@@ -85,6 +85,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
             labels: issue.labels.clone(),
             sequence_type: kinds[at],
             estimated_complexity: complexity,
+            estimated_files: estimate_files(issue, &bodies[at]),
             requires_escalation: requires_escalation(issue, complexity, input.labels, input.now),
             dependencies: node.edges.clone(),
             depends_on: numbers(&node.blockers),

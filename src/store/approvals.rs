@@ -54,8 +54,20 @@ pub struct Decision {
     pub id: String,
     pub approve: bool,
     pub by: String,
+    /// Whether whoever decides may grant overrides: only such a person may take one back.
+    pub admin: bool,
     pub reason: String,
     pub until: DateTime<Utc>,
+}
+
+/// What came of a [`Decision`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decided {
+    Done(Box<ApprovalRow>),
+    /// No request has this id.
+    Unknown,
+    /// An override is not prolonged by deciding on it, and taken back by an admin alone.
+    IsOverride,
 }
 
 /// An admin's exemption of a repository, or of one of its issues.
@@ -96,11 +108,8 @@ impl Store {
         rows.iter().map(row).collect()
     }
 
-    /// Stores a person's word; `None` for an unknown id. Deciding again replaces it.
-    pub async fn decide_approval(
-        &self,
-        decision: Decision,
-    ) -> Result<Option<ApprovalRow>, StoreError> {
+    /// Stores a person's word. Deciding again replaces it.
+    pub async fn decide_approval(&self, decision: Decision) -> Result<Decided, StoreError> {
         self.write(move |tx| Box::pin(async move { decide(tx, decision).await })).await
     }
 
@@ -110,8 +119,15 @@ impl Store {
     }
 }
 
-async fn decide(tx: &mut Tx, decision: Decision) -> Result<Option<ApprovalRow>, StoreError> {
-    let Decision { id, approve, by, reason, until } = decision;
+async fn decide(tx: &mut Tx, decision: Decision) -> Result<Decided, StoreError> {
+    let Decision { id, approve, by, admin, reason, until } = decision;
+    match find(tx, &id).await? {
+        None => return Ok(Decided::Unknown),
+        Some(found) if found.kind == "override" && (approve || !admin) => {
+            return Ok(Decided::IsOverride);
+        }
+        Some(_) => {}
+    }
     let status = if approve { "approved" } else { "rejected" };
     let (by, reason) = (tx.text(&by), tx.text(&reason));
     sqlx::query(
@@ -126,7 +142,7 @@ async fn decide(tx: &mut Tx, decision: Decision) -> Result<Option<ApprovalRow>, 
     .bind(id.clone())
     .execute(&mut tx.conn)
     .await?;
-    let Some(found) = find(tx, &id).await? else { return Ok(None) };
+    let Some(found) = find(tx, &id).await? else { return Ok(Decided::Unknown) };
     let event = NewEvent::new(
         EventType::EscalationDecided,
         format!("{by} {status} the escalation of {}", subject(&found)),
@@ -136,7 +152,7 @@ async fn decide(tx: &mut Tx, decision: Decision) -> Result<Option<ApprovalRow>, 
     .with("reason", reason)
     .with("validUntil", serde_json::json!(found.valid_until));
     tx.emit(event).await?;
-    Ok(Some(found))
+    Ok(Decided::Done(Box::new(found)))
 }
 
 async fn overrule(tx: &mut Tx, ask: Override) -> Result<ApprovalRow, StoreError> {

@@ -28,7 +28,7 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 sqlx::query(
-                    "INSERT INTO checkpoints (seq, hash, at, public_key, signature) \
+                    "INSERT INTO log_checkpoints (seq, hash, at, public_key, signature) \
                      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (seq) DO NOTHING",
                 )
                 .bind(checkpoint.seq)
@@ -46,7 +46,7 @@ impl Store {
 
     /// Every checkpoint, oldest first.
     pub async fn signed_heads(&self) -> Result<Vec<SignedHead>, StoreError> {
-        self.heads("SELECT seq, hash, at, public_key, signature FROM checkpoints ORDER BY seq")
+        self.heads("SELECT seq, hash, at, public_key, signature FROM log_checkpoints ORDER BY seq")
             .await
     }
 

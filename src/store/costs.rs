@@ -140,7 +140,7 @@ impl Store {
         let nights = sqlx::query(
             "SELECT id, repo_key, config FROM runs WHERE active = 1 OR (NOT EXISTS \
              (SELECT 1 FROM runs a WHERE a.active = 1) AND created_at = \
-             (SELECT MAX(created_at) FROM runs)) ORDER BY created_at, id",
+             (SELECT MAX(created_at) FROM runs WHERE repo_name <> '') AND repo_name <> '') ORDER BY created_at, id",
         )
         .fetch_all(&mut *connection)
         .await?;

@@ -24,11 +24,12 @@ pub enum Sign {
     Answered {
         post: Post,
     },
-    /// `asked` is the wait the provider asked for.
+    /// `asked` is the wait the provider asked for, `too_long` whether the work had less time.
     Failed {
         post: Post,
         class: ErrorClass,
         asked: Option<Duration>,
+        too_long: bool,
     },
 }
 
@@ -124,7 +125,7 @@ async fn dead(
 pub(super) async fn take(tx: &mut Tx, fence: &Fence, sign: Sign) -> Result<(), StoreError> {
     match sign {
         Sign::Answered { post } => answered(tx, &post).await,
-        Sign::Failed { post, class, asked } => {
+        Sign::Failed { post, class, asked, too_long } => {
             if class == ErrorClass::ModelNotFound {
                 sqlx::query(
                     "INSERT INTO dead_tiers (run_id, tier, model) VALUES ($1, $2, $3) \
@@ -137,7 +138,7 @@ pub(super) async fn take(tx: &mut Tx, fence: &Fence, sign: Sign) -> Result<(), S
                 .await?;
             }
             if is_tier_failure(class) {
-                tier_failed(tx, &post, asked).await?;
+                tier_failed(tx, &post, asked, too_long).await?;
             }
             if is_provider_failure(class) || key_out(class, 0).is_some() {
                 provider_failed(tx, &post, class).await?;
@@ -178,7 +179,12 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-async fn tier_failed(tx: &mut Tx, post: &Post, asked: Option<Duration>) -> Result<(), StoreError> {
+async fn tier_failed(
+    tx: &mut Tx,
+    post: &Post,
+    asked: Option<Duration>,
+    too_long: bool,
+) -> Result<(), StoreError> {
     let row = sqlx::query(
         "SELECT failures, failed_at, until FROM tier_cooldowns \
          WHERE tier = $1 AND model = $2 AND provider = $3",
@@ -194,7 +200,8 @@ async fn tier_failed(tx: &mut Tx, post: &Post, asked: Option<Duration>) -> Resul
     };
     let failures = in_a_row(tx, before, failed_at);
     // A failure of a call that was sent before shortens no cool-down.
-    let until = cool_down(failures, asked).map_or(until, |it| until.max(tx.now + micros(it)));
+    let until =
+        cool_down(failures, asked, too_long).map_or(until, |it| until.max(tx.now + micros(it)));
     sqlx::query(
         "INSERT INTO tier_cooldowns (tier, model, provider, failures, until, failed_at) \
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tier, model, provider) DO UPDATE SET \

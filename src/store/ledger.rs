@@ -144,27 +144,31 @@ async fn booked(
     ask: &Reserve,
     scope: Scope,
 ) -> Result<(Usd, Usd), StoreError> {
-    const SUMS: &str = "SELECT \
-         CAST(COALESCE(SUM(CASE WHEN status IN ('settled', 'unknown') THEN charge ELSE 0 END), 0) AS BIGINT), \
-         CAST(COALESCE(SUM(CASE WHEN status IN ('reserved', 'dispatched') THEN charge ELSE 0 END), 0) AS BIGINT) \
-         FROM calls WHERE ($1 IS NULL OR run_id = $1) AND ($2 IS NULL OR issue = $2) \
-         AND ($3 IS NULL OR repo_key = (SELECT repo_key FROM runs WHERE id = $3)) \
-         AND created_at >= $4";
+    /// One statement for each scope: a filter that may be absent would read every call ever made.
+    macro_rules! sums {
+        ($filter:literal) => {
+            concat!(
+                "SELECT CAST(COALESCE(SUM(CASE WHEN status IN ('settled', 'unknown') ",
+                "THEN charge ELSE 0 END), 0) AS BIGINT), ",
+                "CAST(COALESCE(SUM(CASE WHEN status IN ('reserved', 'dispatched') ",
+                "THEN charge ELSE 0 END), 0) AS BIGINT) FROM calls WHERE ",
+                $filter
+            )
+        };
+    }
     let run = fence.run.as_str();
-    let (of_run, of_issue, of_repo, since) = match scope {
-        Scope::Night => (Some(run), None, None, i64::MIN),
-        Scope::Issue => (Some(run), Some(number(ask.issue.0)), None, i64::MIN),
-        Scope::Repository => (None, None, Some(run), i64::MIN),
-        Scope::Day => (None, None, None, day_start(tx.now)),
-        Scope::Month => (None, None, None, month_start(tx.now)),
+    let query = match scope {
+        Scope::Night => sqlx::query(sums!("run_id = $1")).bind(run),
+        Scope::Issue => {
+            sqlx::query(sums!("run_id = $1 AND issue = $2")).bind(run).bind(number(ask.issue.0))
+        }
+        Scope::Repository => {
+            sqlx::query(sums!("repo_key = (SELECT repo_key FROM runs WHERE id = $1)")).bind(run)
+        }
+        Scope::Day => sqlx::query(sums!("created_at >= $1")).bind(day_start(tx.now)),
+        Scope::Month => sqlx::query(sums!("created_at >= $1")).bind(month_start(tx.now)),
     };
-    let row = sqlx::query(SUMS)
-        .bind(of_run.map(str::to_owned))
-        .bind(of_issue)
-        .bind(of_repo.map(str::to_owned))
-        .bind(since)
-        .fetch_one(&mut tx.conn)
-        .await?;
+    let row = query.fetch_one(&mut tx.conn).await?;
     Ok((Usd::from_nanos(row.try_get(0)?), Usd::from_nanos(row.try_get(1)?)))
 }
 
@@ -201,7 +205,8 @@ pub(super) fn month_start(now: i64) -> i64 {
         .map_or_else(|| day_start(now), to_micros)
 }
 
-/// The counted escalations of the rolling day and hour, and those whose attempt goes on.
+/// The counted escalations of the rolling day and hour, and those whose attempt goes on. A slot is
+/// held no longer than the lease of the run it belongs to.
 pub(super) async fn used(
     connection: &mut AnyConnection,
     now: i64,
@@ -210,11 +215,14 @@ pub(super) async fn used(
         "SELECT \
          CAST(COALESCE(SUM(CASE WHEN released = 0 AND admitted_at > $1 THEN 1 ELSE 0 END), 0) AS BIGINT), \
          CAST(COALESCE(SUM(CASE WHEN released = 0 AND admitted_at > $2 THEN 1 ELSE 0 END), 0) AS BIGINT), \
-         CAST(COALESCE(SUM(slot_held), 0) AS BIGINT) \
+         CAST(COALESCE(SUM(CASE WHEN slot_held = 1 AND run_id IN \
+           (SELECT id FROM runs WHERE active = 1 AND lease_until > $3) \
+           THEN 1 ELSE 0 END), 0) AS BIGINT) \
          FROM escalations WHERE counted = 1 AND (admitted_at > $1 OR slot_held = 1)",
     )
     .bind(now - DAY_MICROS)
     .bind(now - HOUR_MICROS)
+    .bind(now)
     .fetch_one(connection)
     .await?;
     let count = |index: usize| -> Result<u32, StoreError> {

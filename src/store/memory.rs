@@ -152,7 +152,7 @@ impl Store {
         let rows = sqlx::query(
             "SELECT p.call_id, p.digest, c.answer, c.tier FROM call_prompts p \
              JOIN calls c ON c.id = p.call_id \
-             WHERE p.attempt_id = $1 AND c.status = 'settled' AND c.answer IS NOT NULL \
+             WHERE p.attempt_id = $1 AND c.answer IS NOT NULL \
              ORDER BY c.number",
         )
         .bind(attempt.as_str())

@@ -25,6 +25,7 @@ mod migrate;
 mod money;
 mod notices;
 mod options;
+mod probe;
 mod rails;
 mod read;
 mod reports;
@@ -45,7 +46,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::escalation::{QuotaLimits, QuotaRefusal, QuotaUsed, QuotaWindow};
-pub use approvals::{ApprovalRow, Decision, LONGEST_OVERRIDE, Override};
+pub use approvals::{ApprovalRow, Decided, Decision, LONGEST_OVERRIDE, Override};
 pub use chain::Verified;
 pub use changes::{CancelOutcome, Change, Created, EffectState, Fence, Idempotency, NewRun};
 pub use costs::{Budget, Costs, QuotaStatus, WindowUse};

@@ -87,6 +87,8 @@ pub enum Settlement {
     Answered {
         answer: Answer,
         cost: Usd,
+        /// Its usage could not be read: booked at the estimate until the real cost is known.
+        unknown: bool,
     },
     Failed {
         class: ErrorClass,
@@ -95,6 +97,9 @@ pub enum Settlement {
         /// Sent without a whole answer: booked at the estimate until the real cost is known.
         unknown: bool,
     },
+    /// We took back what was asked while its answer was on its way: booked at `cost` until the real
+    /// one is known, and nobody's failure.
+    Abandoned { message: String, cost: Usd },
 }
 
 /// A request to work on a dearer tier.

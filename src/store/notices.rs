@@ -75,8 +75,8 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let rows = sqlx::query(
-                    "UPDATE alerts SET due_at = $1, tries = tries + 1 WHERE id IN \
-                     (SELECT id FROM alerts WHERE state = 'pending' AND due_at <= $2 \
+                    "UPDATE alert_queue SET due_at = $1, tries = tries + 1 WHERE id IN \
+                     (SELECT id FROM alert_queue WHERE state = 'pending' AND due_at <= $2 \
                       ORDER BY created_at, id LIMIT 20) RETURNING id, payload, tries",
                 )
                 .bind(tx.now + put_off_micros)
@@ -102,10 +102,11 @@ impl Store {
     /// When the next alert is due, in microseconds from now; `None` where none waits.
     pub async fn next_alert_in(&self) -> Result<Option<i64>, StoreError> {
         let mut connection = self.inner.pool.acquire().await?;
-        let row =
-            sqlx::query("SELECT CAST(MIN(due_at) AS BIGINT) FROM alerts WHERE state = 'pending'")
-                .fetch_one(&mut *connection)
-                .await?;
+        let row = sqlx::query(
+            "SELECT CAST(MIN(due_at) AS BIGINT) FROM alert_queue WHERE state = 'pending'",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
         let due: Option<i64> = row.try_get(0)?;
         let now = match self.inner.clock.local(self.inner.postgres) {
             Some(now) => now,
@@ -141,13 +142,15 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let error = error.map(|error| tx.text(&error));
-                sqlx::query("UPDATE alerts SET state = $1, error = $2, due_at = $3 WHERE id = $4")
-                    .bind(state)
-                    .bind(error.clone())
-                    .bind(tx.now + again.unwrap_or(0))
-                    .bind(id.clone())
-                    .execute(&mut tx.conn)
-                    .await?;
+                sqlx::query(
+                    "UPDATE alert_queue SET state = $1, error = $2, due_at = $3 WHERE id = $4",
+                )
+                .bind(state)
+                .bind(error.clone())
+                .bind(tx.now + again.unwrap_or(0))
+                .bind(id.clone())
+                .execute(&mut tx.conn)
+                .await?;
                 if state == "failed" {
                     let why = error.unwrap_or_default();
                     let text = format!("The alert {id} could not be delivered: {why}");
@@ -199,7 +202,7 @@ impl Store {
 }
 
 async fn enqueue(tx: &mut Tx, alert: NewAlert) -> Result<bool, StoreError> {
-    let alike = sqlx::query("SELECT 1 FROM alerts WHERE dedupe = $1 AND created_at > $2")
+    let alike = sqlx::query("SELECT 1 FROM alert_queue WHERE dedupe = $1 AND created_at > $2")
         .bind(alert.dedupe.clone())
         .bind(tx.now - alert.window_micros)
         .fetch_optional(&mut tx.conn)
@@ -209,7 +212,7 @@ async fn enqueue(tx: &mut Tx, alert: NewAlert) -> Result<bool, StoreError> {
     }
     let payload = tx.json("alert", &alert.payload)?;
     sqlx::query(
-        "INSERT INTO alerts (id, dedupe, event_seq, payload, state, tries, due_at, created_at) \
+        "INSERT INTO alert_queue (id, dedupe, event_seq, payload, state, tries, due_at, created_at) \
          VALUES ($1, $2, $3, $4, 'pending', 0, $5, $5)",
     )
     .bind(uuid::Uuid::now_v7().to_string())

@@ -69,11 +69,11 @@ pub(super) async fn facts(
 async fn failures(tx: &mut Tx) -> Result<(u32, u32), StoreError> {
     let rows = sqlx::query(
         "SELECT CAST(MAX(c.created_at) AS BIGINT), \
-         CAST(SUM(CASE WHEN c.status = 'settled' AND c.error_class IS NULL THEN 1 ELSE 0 END) AS BIGINT) \
+         CAST(SUM(CASE WHEN c.answer IS NOT NULL THEN 1 ELSE 0 END) AS BIGINT) \
          FROM calls c JOIN escalations e ON e.id = c.escalation_id AND e.tier = c.tier \
          WHERE c.created_at > $1 GROUP BY c.escalation_id \
          HAVING SUM(CASE WHEN c.status IN ('reserved', 'dispatched') THEN 1 ELSE 0 END) = 0 \
-         AND SUM(CASE WHEN c.status = 'settled' OR c.error_class IS NOT NULL THEN 1 ELSE 0 END) > 0 \
+         AND SUM(CASE WHEN c.answer IS NOT NULL OR c.error_class IS NOT NULL THEN 1 ELSE 0 END) > 0 \
          ORDER BY 1 DESC",
     )
     .bind(tx.now - DAY_MICROS)

@@ -42,7 +42,7 @@ impl Store {
         let mut connection = self.inner.pool.acquire().await?;
         let rows = sqlx::query(
             "SELECT id, created_at FROM runs \
-             WHERE ($1 IS NULL OR LOWER(repo_owner) = $1) AND ($2 IS NULL OR LOWER(repo_name) = $2) \
+             WHERE repo_name <> '' AND ($1 IS NULL OR LOWER(repo_owner) = $1) AND ($2 IS NULL OR LOWER(repo_name) = $2) \
              AND ($3 IS NULL OR status = $3) \
              AND ($4 IS NULL OR created_at < $4 OR (created_at = $4 AND id < $5)) \
              ORDER BY created_at DESC, id DESC LIMIT $6",

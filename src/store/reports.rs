@@ -219,8 +219,9 @@ async fn healing(
     let rows = sqlx::query(
         "SELECT f.tier, f.error_class, CAST(COUNT(*) AS BIGINT), \
          CAST(SUM(CASE WHEN EXISTS (SELECT 1 FROM calls later WHERE later.attempt_id = f.attempt_id \
-           AND later.run_id = f.run_id AND later.number > f.number AND later.status = 'settled' \
-           AND later.error_class IS NULL) THEN 1 ELSE 0 END) AS BIGINT) \
+           AND later.run_id = f.run_id AND later.number > f.number AND later.answer IS NOT NULL) \
+           OR EXISTS (SELECT 1 FROM attempts a WHERE a.id = f.attempt_id \
+           AND a.state LIKE '%\"finishedTier\":\"local-builder\"%') THEN 1 ELSE 0 END) AS BIGINT) \
          FROM calls f WHERE f.created_at >= $1 AND f.created_at < $2 \
          AND f.error_class IS NOT NULL GROUP BY f.tier, f.error_class ORDER BY f.tier, f.error_class",
     )

@@ -10,7 +10,7 @@ use crate::domain::ids::RunId;
 use crate::domain::run::RunStatus;
 
 /// How long an owner may be silent before another process takes its run over.
-const LEASE_MICROS: i64 = 30 * 1_000_000;
+pub(super) const LEASE_MICROS: i64 = 30 * 1_000_000;
 
 impl Store {
     /// Stores a run with its first events, unless its key or its repository says otherwise.

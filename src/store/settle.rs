@@ -58,6 +58,44 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Clears up after runs whose owner is silent and that nobody resumes: what was reserved is
+    /// given back, what was sent is unknown. Otherwise their money would stay in flight for ever,
+    /// and others would wait for it. How many calls.
+    pub async fn sweep_expired_calls(&self) -> Result<u64, StoreError> {
+        let mut connection = self.inner.pool.acquire().await?;
+        let now = self.now(&mut connection).await?;
+        // A look costs no commit; most of the time there is nothing.
+        let row = sqlx::query(
+            "SELECT CAST(COUNT(*) AS BIGINT) FROM calls JOIN runs ON runs.id = calls.run_id \
+             WHERE calls.status IN ('reserved', 'dispatched') AND runs.lease_until <= $1",
+        )
+        .bind(now)
+        .fetch_one(&mut *connection)
+        .await?;
+        drop(connection);
+        if row.try_get::<i64, _>(0)? == 0 {
+            return Ok(0);
+        }
+        self.write(|tx| {
+            Box::pin(async move {
+                let done = sqlx::query(
+                    "UPDATE calls SET settled_at = $1, \
+                     charge = CASE WHEN status = 'reserved' THEN 0 ELSE estimate END, \
+                     status = CASE WHEN status = 'reserved' THEN 'released' ELSE 'unknown' END \
+                     WHERE status IN ('reserved', 'dispatched') \
+                     AND run_id IN (SELECT id FROM runs WHERE lease_until <= $1)",
+                )
+                .bind(tx.now)
+                .execute(&mut tx.conn)
+                .await?;
+                Ok(done.rows_affected())
+            })
+        })
+        .await
+    }
+}
+
 async fn recover(tx: &mut Tx, fence: &Fence, sql: &'static str) -> Result<Vec<CallId>, StoreError> {
     let rows =
         sqlx::query(sql).bind(tx.now).bind(fence.run.as_str()).fetch_all(&mut tx.conn).await?;
@@ -85,8 +123,8 @@ struct Booking {
 impl Booking {
     fn of(tx: &Tx, settlement: Settlement) -> Result<Self, StoreError> {
         Ok(match settlement {
-            Settlement::Answered { answer, cost } => Self {
-                status: CallStatus::Settled.as_str(),
+            Settlement::Answered { answer, cost, unknown } => Self {
+                status: status(unknown),
                 cost,
                 prompt: answer.usage.map(|usage| number(usage.prompt_tokens)),
                 cached: answer.usage.map(|usage| number(usage.cached_tokens)),
@@ -96,14 +134,24 @@ impl Booking {
                 error_message: None,
             },
             Settlement::Failed { class, message, cost, unknown } => Self {
-                status: if unknown { CallStatus::Unknown } else { CallStatus::Settled }.as_str(),
+                status: status(unknown),
                 cost,
                 error_class: Some(class.as_str()),
                 error_message: Some(tx.text(&message)),
                 ..Self::default()
             },
+            Settlement::Abandoned { message, cost } => Self {
+                status: CallStatus::Unknown.as_str(),
+                cost,
+                error_message: Some(tx.text(&message)),
+                ..Self::default()
+            },
         })
     }
+}
+
+const fn status(unknown: bool) -> &'static str {
+    if unknown { CallStatus::Unknown.as_str() } else { CallStatus::Settled.as_str() }
 }
 
 async fn settle(

@@ -1,6 +1,8 @@
-//! What the ledger adds to a model call: reserve and dispatch in one commit, settle in another, on
-//! SQLite with `synchronous=FULL`, against two bare commits in the same run; and how many
-//! reservations a second group commit reaches with 1, 8 and 64 callers.
+//! What the ledger adds to a model call: select, what stands in the way, reserve and dispatch in one
+//! commit, settle with its answer, notes and event in another; on SQLite with `synchronous=FULL`,
+//! with 100,000 old calls in the books. Beside it in the same run: two bare commits, and the same
+//! call made directly. And how many reservations a second group commit reaches with 1, 8 and 64
+//! callers.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -8,16 +10,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use divan::counter::ItemsCount;
-use foreman::domain::call::{Answer, FinishReason};
+use foreman::demo::model::{FakeModel, Reply};
+use foreman::domain::call::{Answer, FinishReason, Message};
+use foreman::domain::event::{EventType, NewEvent};
 use foreman::domain::ids::{AttemptId, CallId, IssueNumber, RunId};
 use foreman::domain::money::{Usage, Usd};
+use foreman::domain::plan::Complexity;
 use foreman::domain::run::{NightConfig, NightRequest};
 use foreman::domain::tier::ModelTier;
+use foreman::escalation::{Post, SelectionContext, SelectionPolicy};
+use foreman::models::{ChatRequest, DefaultEndpoint, Models, TierTable, tier_table};
 use foreman::store::{
-    Ceilings, DatabaseUrl, Fence, NewRun, OpenOptions, Reserve, Settlement, Store, StoreClock,
+    Ceilings, Change, DatabaseUrl, Fence, NewRun, Note, OpenOptions, Reserve, Settlement, Sign,
+    Store, StoreClock,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
 use tokio::runtime::Runtime;
+
+/// Calls of other nights, spread over the two months before.
+const HISTORY: u32 = 100_000;
+const CALLS: usize = 400;
 
 fn main() {
     // Not where the tests only see whether it still runs.
@@ -35,12 +47,14 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Self {
+    fn new(history: u32) -> Self {
+        sqlx::any::install_default_drivers();
         let runtime = Runtime::new().expect("a runtime");
         let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("foreman.db");
         let (store, fence) = runtime.block_on(async {
             let store = Store::open(OpenOptions {
-                url: DatabaseUrl::file(&folder.path().join("foreman.db")).expect("a path"),
+                url: DatabaseUrl::file(&path).expect("a path"),
                 redactor: Arc::default(),
                 clock: StoreClock::System,
                 read_only: false,
@@ -52,18 +66,41 @@ impl Bench {
             let new = NewRun { id: id.clone(), request, idempotency: None, events: Vec::new() };
             store.create_run(new).await.expect("created");
             let fence = store.claim_run(&id, "bench", true).await.expect("claimed").expect("ours");
+            if history > 0 {
+                remember(&format!("sqlite://{}", path.display()), &fence, history).await;
+            }
             (store, fence)
         });
         Self { runtime, store, fence, folder }
     }
 }
 
-fn ask() -> Reserve {
+/// Old calls of an old night.
+async fn remember(url: &str, fence: &Fence, history: u32) {
+    let mut connection = AnyConnection::connect(url).await.expect("a connection");
+    let sql = format!(
+        "INSERT INTO runs (id, repo_key, repo_owner, repo_name, dry_run, status, active, config, \
+         notes, errors, cancel_requested, lease_until, epoch, created_at) \
+         SELECT 'old', 'acme/old', 'acme', 'old', 0, 'completed', 0, config, notes, errors, 0, 0, 1, \
+         created_at FROM runs WHERE id = '{run}'; \
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {history}) \
+         INSERT INTO calls (id, run_id, repo_key, attempt_id, issue, number, epoch, tier, model, \
+         status, estimate, charge, created_at) \
+         SELECT 'old-' || i, 'old', 'acme/old', 'old-' || (i % 5000), i % 500, i, 1, 'gpt-4', \
+         'bench', 'settled', 1000000, 900000, \
+         (SELECT created_at FROM runs WHERE id = '{run}') - i * 51840000 FROM n;",
+        run = fence.run
+    );
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("remembered");
+    connection.close().await.expect("closed");
+}
+
+fn ask(issue: u64) -> Reserve {
     let limit = Usd::from_usd(1_000_000.0);
     Reserve {
         id: CallId::fresh(),
         attempt: AttemptId::new("bench"),
-        issue: IssueNumber(1),
+        issue: IssueNumber(issue),
         escalation: None,
         tier: ModelTier::Gpt4,
         model: "bench".to_owned(),
@@ -72,8 +109,8 @@ fn ask() -> Reserve {
     }
 }
 
-fn answered() -> Settlement {
-    let answer = Answer {
+fn answer() -> Answer {
+    Answer {
         content: Some("done".to_owned()),
         tool_calls: Vec::new(),
         finish: FinishReason::Stop,
@@ -81,26 +118,54 @@ fn answered() -> Settlement {
         service_tier: None,
         model: None,
         request_id: None,
-    };
-    Settlement::Answered { answer, cost: Usd::from_nanos(900_000) }
+    }
 }
 
-/// One call's money, begun and settled.
-async fn booked(store: &Store, fence: &Fence) {
-    let ask = ask();
+/// Everything a night does around one answered call.
+async fn around<A>(store: &Store, fence: &Fence, issue: u64, call: A)
+where
+    A: AsyncFnOnce() -> Answer,
+{
+    let context = SelectionContext::new("build", Complexity::Low);
+    let selection = SelectionPolicy::default().select(&context, false);
+    let health = store.health(&fence.run).await.expect("read");
+    let post = Post {
+        tier: selection.selected_model,
+        model: "bench".to_owned(),
+        provider: "provider".to_owned(),
+    };
+    assert!(health.block(&post).is_none());
+    let ask = ask(issue);
     let id = ask.id.clone();
     store.reserve(fence, ask).await.expect("asked");
-    store.settle(fence, &id, answered(), Vec::new()).await.expect("settled");
+    let answer = call().await;
+    let changes = vec![
+        Change::Note(Note::Asked {
+            attempt: AttemptId::new("bench"),
+            call: id.clone(),
+            digest: id.to_string(),
+        }),
+        Change::Sign(Sign::Answered { post }),
+        Change::Event(
+            NewEvent::new(EventType::BuildStarted, "a call was answered").run(&fence.run),
+        ),
+    ];
+    let settlement =
+        Settlement::Answered { answer, cost: Usd::from_nanos(900_000), unknown: false };
+    store.settle(fence, &id, settlement, changes).await.expect("settled");
 }
 
-/// p50 and p99 of both, side by side in one run: a disk's mood hits them alike.
+/// p50 and p99 of each, side by side in one run: a disk's mood hits them alike.
 fn overhead() {
-    const CALLS: usize = 400;
-    let bench = Bench::new();
+    let bench = Bench::new(HISTORY);
     let url = format!("sqlite://{}?mode=rwc", bench.folder.path().join("bare.db").display());
-    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    let (mut ours, mut bare, mut direct, mut through) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     bench.runtime.block_on(async {
-        sqlx::any::install_default_drivers();
+        let server = FakeModel::start(Arc::new(|_| Reply::Finish("done".to_owned()))).await;
+        let server = server.expect("a server");
+        let table = tiers(&server);
+        let models = Models::new().expect("a client");
         let mut connection = AnyConnection::connect(&url).await.expect("a connection");
         for sql in [
             "PRAGMA journal_mode = WAL",
@@ -110,8 +175,10 @@ fn overhead() {
             connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("set up");
         }
         for n in 0..CALLS {
+            // An issue of its own every few calls, as nights have them.
+            let issue = n as u64 / 10;
             let begun = Instant::now();
-            booked(&bench.store, &bench.fence).await;
+            around(&bench.store, &bench.fence, issue, async || answer()).await;
             ours.push(begun.elapsed());
             let begun = Instant::now();
             for sql in [
@@ -121,22 +188,52 @@ fn overhead() {
                 connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("written");
             }
             bare.push(begun.elapsed());
+            let begun = Instant::now();
+            ask_model(&models, &table).await;
+            direct.push(begun.elapsed());
+            let begun = Instant::now();
+            around(&bench.store, &bench.fence, issue, async || ask_model(&models, &table).await).await;
+            through.push(begun.elapsed());
         }
     });
-    let (ours, bare) = (Quantiles::of(ours), Quantiles::of(bare));
-    println!("reserve + dispatch + settle   p50 {:?}  p99 {:?}", ours.p50, ours.p99);
-    println!("the same two commits, bare    p50 {:?}  p99 {:?}", bare.p50, bare.p99);
-    println!(
-        "ratio of the medians          {:.2}",
-        ours.p50.as_secs_f64() / bare.p50.as_secs_f64()
-    );
+    let [ours, bare, direct, through] = [ours, bare, direct, through].map(Quantiles::of);
+    let show =
+        |name: &str, it: &Quantiles| println!("{name:<34} p50 {:?}  p99 {:?}", it.p50, it.p99);
+    println!("with {HISTORY} old calls in the books, {CALLS} rounds");
+    show("select, reserve, settle, log", &ours);
+    show("the same two commits, bare", &bare);
+    println!("ratio p50 {:.2}  p99 {:.2}", ratio(ours.p50, bare.p50), ratio(ours.p99, bare.p99));
+    show("a call to a model on loopback", &direct);
+    show("the same call through the ledger", &through);
+}
+
+fn ratio(ours: Duration, bare: Duration) -> f64 {
+    ours.as_secs_f64() / bare.as_secs_f64()
+}
+
+fn tiers(server: &FakeModel) -> TierTable {
+    let defaults =
+        DefaultEndpoint { base_url: server.base_url().clone(), api_key: Some("sk-bench".into()) };
+    let today = chrono::Utc::now().date_naive();
+    tier_table(&std::collections::BTreeMap::new(), &defaults, None, today, |_| None)
+        .expect("a table")
+}
+
+async fn ask_model(models: &Models, table: &TierTable) -> Answer {
+    let request = ChatRequest {
+        tier: table.get(ModelTier::Gpt4).expect("shipped"),
+        messages: &[Message::User { content: "#1 Say done".to_owned() }],
+        tools: &[],
+        max_completion_tokens: 64,
+        timeout: Duration::from_secs(10),
+    };
+    models.chat(request).await.expect("an answer")
 }
 
 struct Quantiles {
     p50: Duration,
     p99: Duration,
 }
-
 impl Quantiles {
     fn of(mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
@@ -148,10 +245,10 @@ impl Quantiles {
 /// Reservations a second, by callers at once.
 #[divan::bench(args = [1, 8, 64], sample_count = 20, sample_size = 1)]
 fn reservations(bencher: divan::Bencher<'_, '_>, callers: usize) {
-    let bench = Bench::new();
+    let bench = Bench::new(0);
     bencher.counter(ItemsCount::new(callers)).bench(|| {
         bench.runtime.block_on(async {
-            let asked = (0..callers).map(|_| bench.store.reserve(&bench.fence, ask()));
+            let asked = (0..callers).map(|_| bench.store.reserve(&bench.fence, ask(1)));
             for answer in futures_util::future::join_all(asked).await {
                 answer.expect("asked");
             }

@@ -3,11 +3,16 @@
 //!
 //! `cargo test --test campaigns -- --rounds 10 [--seed 7] [--only push.after]`
 //! `cargo test --test campaigns -- --campaign calls --rounds 10 [--only model.answered:3]`
+//! `cargo test --test campaigns -- --campaign desktop --rounds 10` (local clones)
 
 #[path = "../foreman/support/mod.rs"]
 mod support;
 
+mod desktop;
 mod paid_calls;
+#[path = "../foreman/desktop/scene.rs"]
+#[allow(dead_code, reason = "the stories use more of it")]
+mod scene;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +36,7 @@ struct Arguments {
     rounds: u32,
     seed: u64,
     only: Option<String>,
-    /// `night`, or `calls`: deaths inside paid calls alone.
+    /// `night`, `calls` (deaths inside paid calls alone) or `desktop` (merges into local clones).
     campaign: String,
 }
 
@@ -215,7 +220,11 @@ async fn main() {
     let calls = match arguments.campaign.as_str() {
         "night" => false,
         "calls" => true,
-        other => panic!("--campaign takes night or calls, not {other}"),
+        "desktop" => {
+            let harmed = desktop::campaign(arguments.rounds, arguments.seed);
+            std::process::exit(i32::from(harmed > 0));
+        }
+        other => panic!("--campaign takes night, calls or desktop, not {other}"),
     };
     let kills: Vec<Kill> = if calls {
         let place = |_| arguments.only.clone().unwrap_or_else(|| paid_calls::place(&mut random));

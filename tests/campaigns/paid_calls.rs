@@ -18,8 +18,15 @@ use foreman::demo::model::Reply;
 
 /// Each place between two steps of a call, and how often a night without a death passes it: six
 /// answers, and before them one call that fails.
-const PLACES: [(&str, u32); 4] =
-    [("model.dispatched", 7), ("model.answered", 7), ("model.settled", 6), ("tool.stored", 6)];
+const PLACES: [(&str, u32); 7] = [
+    ("escalation.admitted", 2),
+    ("model.reserving", 7),
+    ("model.dispatched", 7),
+    ("model.answered", 7),
+    ("model.failed", 1),
+    ("model.settled", 6),
+    ("tool.stored", 6),
+];
 
 /// Where this round dies.
 pub fn place(random: &mut SmallRng) -> String {

@@ -32,4 +32,5 @@ mod review;
 mod sandbox;
 mod sequencing;
 mod store;
+mod stuck;
 mod support;

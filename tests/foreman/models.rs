@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use foreman::demo::model::{FakeModel, Reply, ScriptInput, ScriptedCall};
 use foreman::domain::call::{
-    Answer, Charge, ErrorClass, FinishReason, Message, ToolCall, ToolSpec,
+    Answer, Charge, ErrorClass, FinishReason, Message, Spent, ToolCall, ToolSpec,
 };
 use foreman::domain::money::Usage;
 use foreman::domain::tier::ModelTier;
@@ -200,7 +200,13 @@ async fn a_cut_answer_and_a_broken_one_are_malformed() {
     let usage = json!({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}});
     let empty = once(Reply::RawBody(usage.to_string())).await.expect_err("a failure");
     let known = Usage { prompt_tokens: 5, cached_tokens: 0, completion_tokens: 2 };
-    assert_eq!((empty.class, empty.charge), (ErrorClass::Malformed, Charge::Known(known)));
+    assert_eq!(
+        (empty.class, empty.charge),
+        (
+            ErrorClass::Malformed,
+            Charge::Known(Box::new(Spent { usage: known, service_tier: None }))
+        )
+    );
 }
 
 #[tokio::test]

@@ -13,9 +13,10 @@ use crate::builders::BuildOutcome;
 use crate::domain::call::{Answer, Charge, ErrorClass};
 use crate::domain::ids::CallId;
 use crate::domain::money::{Usage, Usd};
+use crate::domain::plan::ReasonCode;
 use crate::escalation::{HealingRules, Next, after_error};
 use crate::models::{CallError, ChatRequest, PromptSize, Tier};
-use crate::store::{Change, Reserve, Reserved, Settlement, StoreError};
+use crate::store::{Change, Reserve, Reserved, Scope, Settlement, StoreError};
 
 /// The completion cap when money is short.
 const SHORT_CAP: u64 = 1_024;
@@ -74,6 +75,7 @@ impl Agent<'_> {
                 }
                 continue;
             }
+            self.builders.failpoints.hit("model.reserving");
             let (call, estimate, cap) = match self.book(&tier, size).await? {
                 Booked::Yes { call, estimate, cap } => (call, estimate, cap),
                 Booked::End(outcome) => return Ok(Asked::End(outcome)),
@@ -118,11 +120,10 @@ impl Agent<'_> {
         let result = tokio::select! {
             result = self.builders.models.chat(request) => result,
             () = self.cancel.cancelled() => {
-                let settlement = Settlement::Failed {
-                    class: ErrorClass::Connection,
+                // Our own doing: no failure of the tier's, and none of the escalation's.
+                let settlement = Settlement::Abandoned {
                     message: "cancelled while the answer was on its way".to_owned(),
                     cost: estimate,
-                    unknown: tier.paid,
                 };
                 self.settle(&call, settlement, Vec::new()).await?;
                 return Ok(Some(Asked::End(BuildOutcome::Cancelled)));
@@ -132,14 +133,17 @@ impl Agent<'_> {
         self.builders.failpoints.hit("model.answered");
         match result {
             Ok(answer) => {
-                let (cost, mut changes) = match answer.usage {
-                    Some(usage) => (tier.cost(usage, answer.service_tier.as_deref()), Vec::new()),
-                    None => (estimate, self.unknown_charge(tier, estimate)),
+                let (cost, unknown, mut changes) = match answer.usage {
+                    Some(usage) => {
+                        (tier.cost(usage, answer.service_tier.as_deref()), false, Vec::new())
+                    }
+                    // It may still be settled to what the provider says it cost.
+                    None => (estimate, tier.paid, self.unknown_charge(tier, estimate)),
                 };
                 self.tokens += answer.usage.map_or(prompt, |usage| usage.total());
                 self.tries = 0;
                 changes.extend(self.learned(tier, &call, &answer));
-                let settlement = Settlement::Answered { answer: answer.clone(), cost };
+                let settlement = Settlement::Answered { answer: answer.clone(), cost, unknown };
                 self.settle(&call, settlement, changes).await?;
                 self.builders.failpoints.hit("model.settled");
                 Ok(Some(Asked::Answer { call, answer }))
@@ -180,14 +184,23 @@ impl Agent<'_> {
                     if self.wait(SETTLEMENT_POLL).await {
                         return Ok(Booked::End(BuildOutcome::Cancelled));
                     }
-                    if let Some(outcome) = self.out_of_bounds() {
-                        return Ok(Booked::End(outcome));
+                    if self.time_left().is_zero() {
+                        // Waited for, not stuck: a dearer tier would wait for the same money.
+                        let said = budget_sentence(&refusal);
+                        let message = format!("{said}; what is in flight was waited for in vain");
+                        return Ok(Booked::End(no_money(message)));
                     }
                 }
                 Reserved::Refused(_) if self.cap > SHORT_CAP => self.cap = SHORT_CAP,
                 Reserved::Refused(refusal) => {
                     let message = budget_sentence(&refusal);
-                    return Ok(Booked::End(BuildOutcome::Budget { message }));
+                    return Ok(Booked::End(match refusal.scope {
+                        // One issue's ceiling ends that issue, not everybody's night.
+                        Scope::Issue => no_money(message),
+                        Scope::Night | Scope::Repository | Scope::Day | Scope::Month => {
+                            BuildOutcome::Budget { message }
+                        }
+                    }));
                 }
             }
         }
@@ -229,13 +242,15 @@ impl Agent<'_> {
         if self.walk.here() != before {
             self.tries = 0;
         }
-        let (cost, unknown) = match error.charge {
+        let (cost, unknown) = match &error.charge {
             Charge::None => (Usd::ZERO, false),
             Charge::Unknown => (estimate, tier.paid),
-            Charge::Known(usage) => (tier.cost(usage, None), false),
+            Charge::Known(spent) => (tier.cost(spent.usage, spent.service_tier.as_deref()), false),
         };
         let mut changes = if unknown { self.unknown_charge(tier, estimate) } else { Vec::new() };
-        changes.extend(self.warned(tier, error));
+        // Longer than the work has time: this tier is left, and nobody else should wait for it.
+        let too_long = error.retry_after.is_some_and(|asked| asked >= left);
+        changes.extend(self.warned(tier, error, too_long));
         changes.extend(self.announce(tier, error, before, end.is_some()));
         let settlement = Settlement::Failed {
             class: error.class,
@@ -244,6 +259,7 @@ impl Agent<'_> {
             unknown,
         };
         self.settle(call, settlement, changes).await?;
+        self.builders.failpoints.hit("model.failed");
         if let Some(outcome) = end {
             return Ok(Some(Asked::End(outcome)));
         }
@@ -266,4 +282,9 @@ impl Agent<'_> {
         self.walk.local();
         self.walk.here().is_some()
     }
+}
+
+/// This issue alone ends for want of money.
+fn no_money(message: String) -> BuildOutcome {
+    BuildOutcome::Failed { code: ReasonCode::Budget, message, stuck: false }
 }

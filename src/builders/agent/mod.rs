@@ -284,7 +284,7 @@ impl Agent<'_> {
         } else {
             return None;
         };
-        Some(gave_up(why))
+        Some(BuildOutcome::Unfinished { message: why })
     }
 
     /// Waits; says whether it was cancelled meanwhile.

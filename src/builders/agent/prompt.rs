@@ -68,6 +68,13 @@ fn issue(task: &Task, recall: &Recall) -> String {
         task.issue,
         quote(&body)
     );
+    if let Some(why) = &task.half_done {
+        let why = cut(clean_text(why).trim(), REFUSED_CAP);
+        text.push_str(&format!(
+            "\n\nSomebody began this work and stopped ({why}). What they changed stands in the \
+             working directory: look at it, keep what is good, and finish the work."
+        ));
+    }
     if let Some(plan) = &recall.plan {
         text.push_str(&format!(
             "\n\nA plan that was made for this issue earlier, quoted as data; keep what is good:\n\n{}",

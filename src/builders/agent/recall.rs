@@ -112,12 +112,13 @@ impl Agent<'_> {
     }
 
     /// What a failed call teaches.
-    pub(super) fn warned(&self, tier: &Tier, error: &CallError) -> Vec<Change> {
+    pub(super) fn warned(&self, tier: &Tier, error: &CallError, too_long: bool) -> Vec<Change> {
         vec![
             Change::Sign(Sign::Failed {
                 post: post(tier),
                 class: error.class,
                 asked: error.retry_after,
+                too_long,
             }),
             Change::Note(Note::Failed {
                 kind: self.task.kind,

@@ -107,6 +107,7 @@ impl Agent<'_> {
             }
             outcome @ (BuildOutcome::Finished { .. }
             | BuildOutcome::Failed { .. }
+            | BuildOutcome::Unfinished { .. }
             | BuildOutcome::Budget { .. }
             | BuildOutcome::Cancelled) => outcome,
         }

@@ -110,3 +110,27 @@ fn nothing_is_pushed_when_publishing_is_off() {
     let (_, effects) = run(vec![built(), passed()], rules);
     assert_eq!(effects[1], Effect::End(Outcome::Success));
 }
+
+fn stuck() -> Event {
+    Event::BuildFailed { code: ReasonCode::BuilderFailed, message: "circles".into(), stuck: true }
+}
+
+#[test]
+fn a_climb_keeps_what_it_is_for() {
+    let (end, effects) = run(vec![stuck()], RULES);
+    assert_eq!((effects[0].clone(), end.tier), (Effect::Build, CLIMB_TO));
+    let why = end.climbed_for.expect("grounds");
+    assert_eq!((why.code, why.reason.as_str()), (ReasonCode::BuilderFailed, "circles"));
+    let (end, _) = run(vec![built(), refusal(), built(), refusal()], RULES);
+    assert_eq!(end.climbed_for.expect("grounds").code, ReasonCode::GateRefused);
+}
+
+#[test]
+fn half_done_work_is_forgotten_once_it_was_finished_or_judged() {
+    let mut start = state();
+    start.left = Left::HalfDone("50 steps".into());
+    let (climbed, _) = step(start, stuck(), RULES);
+    assert_eq!(climbed.left, Left::HalfDone("50 steps".into()), "the next round goes on with it");
+    assert_eq!(step(climbed.clone(), built(), RULES).0.left, Left::Judged);
+    assert_eq!(step(climbed, Event::NothingChanged, RULES).0.left, Left::Judged);
+}

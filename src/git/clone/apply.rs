@@ -52,7 +52,10 @@ pub(super) fn begin(layout: &Layout, stage: &Stage) -> Result<bool, CloneError> 
 
 /// The steps with what is at their paths right now. Taken before content is compared, so that who
 /// writes after the comparison is noticed.
-pub(super) fn survey(layout: &Layout, changes: &[Change]) -> Result<Vec<Option<Ident>>, CloneError> {
+pub(super) fn survey(
+    layout: &Layout,
+    changes: &[Change],
+) -> Result<Vec<Option<Ident>>, CloneError> {
     let root = Folder::open(&layout.root).map_err(unreadable(&layout.root))?;
     let look = |change: &Change| match change.old_mode {
         0 => Ok(None),
@@ -74,12 +77,14 @@ pub(super) fn journal(
     for (change, old) in changes.iter().zip(olds) {
         let staged = match change.new_mode {
             0 => None,
-            _ => Some(new.look(&change.path).map_err(unreadable(&stage.dir))?.ok_or_else(|| {
-                CloneError::Format(format!(
-                    "`{}` was not written out",
-                    String::from_utf8_lossy(&change.path).escape_debug()
-                ))
-            })?),
+            _ => {
+                Some(new.look(&change.path).map_err(unreadable(&stage.dir))?.ok_or_else(|| {
+                    CloneError::Format(format!(
+                        "`{}` was not written out",
+                        String::from_utf8_lossy(&change.path).escape_debug()
+                    ))
+                })?)
+            }
         };
         steps.push(Step::new(&change.path, old, staged));
     }

@@ -106,10 +106,15 @@ impl LocalClone {
         let Some(local) = snapshot.commit().cloned() else {
             return Err(CloneError::Format("its branch has no commit yet".to_owned()));
         };
-        let (status, history) = tokio::join!(
+        let (owns, status, history) = tokio::join!(
+            self.shadow.clone_owns(&local),
             self.dirt(snapshot),
             self.history(&local, remote, branch, seen),
         );
+        if !owns? {
+            let why = "its own objects do not hold what is checked out; run `git fsck`";
+            return Err(CloneError::Format(why.to_owned()));
+        }
         let (mut comparison, steps) = history?;
         comparison.blockers.clone_from(&snapshot.blockers);
         match snapshot.branch() {
@@ -191,10 +196,9 @@ impl LocalClone {
         comparison.outcome = outcome?;
         let steps = match &comparison.outcome {
             Outcome::Clean(tree) => shadow.changes(local.as_str(), tree.as_str()).await?,
-            Outcome::Nothing
-            | Outcome::FastForward
-            | Outcome::Conflict(_)
-            | Outcome::Unrelated => Vec::new(),
+            Outcome::Nothing | Outcome::FastForward | Outcome::Conflict(_) | Outcome::Unrelated => {
+                Vec::new()
+            }
         };
         Ok((comparison, steps))
     }
@@ -287,9 +291,8 @@ fn files(local: &[Change], remote: &[Change]) -> Vec<FileDrift> {
     let mut found: BTreeMap<String, FileDrift> = BTreeMap::new();
     let mut note = |change: &Change, is_local: bool| {
         let path = String::from_utf8_lossy(&change.path).into_owned();
-        let entry = found
-            .entry(path.clone())
-            .or_insert(FileDrift { path, local: None, remote: None });
+        let entry =
+            found.entry(path.clone()).or_insert(FileDrift { path, local: None, remote: None });
         let side = Some(change.side());
         if is_local { entry.local = side } else { entry.remote = side }
     };

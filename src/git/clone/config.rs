@@ -23,14 +23,8 @@ pub(super) struct CloneConfig {
 }
 
 /// Extensions of the repository format whose meaning does not reach what is read here.
-const HARMLESS: [&str; 6] = [
-    "noop",
-    "preciousobjects",
-    "partialclone",
-    "worktreeconfig",
-    "objectformat",
-    "refstorage",
-];
+const HARMLESS: [&str; 6] =
+    ["noop", "preciousobjects", "partialclone", "worktreeconfig", "objectformat", "refstorage"];
 
 /// Settings that are taken over: name, value, and how it is given to git.
 const KEPT: [(&str, &str, &str); 11] = [

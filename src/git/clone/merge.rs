@@ -245,8 +245,7 @@ impl LocalClone {
             }
         };
         let message = format!("foreman: merge {}: {how}", comparison.remote.short());
-        let (shared, own) =
-            (self.layout.common_dir.join("logs"), self.layout.git_dir.join("logs"));
+        let (shared, own) = (self.layout.common_dir.join("logs"), self.layout.git_dir.join("logs"));
         refs::log(&shared, branch, from, to, &who, &message)?;
         refs::log(&own, "HEAD", from, to, &who, &message)
     }

@@ -84,10 +84,9 @@ impl LocalClone {
         }
         let target = match &comparison.outcome {
             Outcome::Clean(tree) => tree.as_str(),
-            Outcome::FastForward
-            | Outcome::Nothing
-            | Outcome::Conflict(_)
-            | Outcome::Unrelated => comparison.remote.as_str(),
+            Outcome::FastForward | Outcome::Nothing | Outcome::Conflict(_) | Outcome::Unrelated => {
+                comparison.remote.as_str()
+            }
         };
         let (in_the_way, altered, filtered, drivers) = tokio::join!(
             self.in_the_way(steps),
@@ -151,16 +150,12 @@ impl LocalClone {
 
     /// Files whose content a program of the repository's own makes, such as Git LFS: Foreman runs
     /// none, so that what it would write is not what belongs there.
-    async fn filtered(
-        &self,
-        steps: &[Change],
-        target: &str,
-    ) -> Result<Option<String>, CloneError> {
+    async fn filtered(&self, steps: &[Change], target: &str) -> Result<Option<String>, CloneError> {
         let paths = steps.iter().filter(|s| s.new_mode & 0o170_000 == 0o100_000);
         let found = self.attributes("filter", paths.map(|s| s.path.as_slice()), target).await?;
-        let used = found.into_iter().filter(|(_, value)| {
-            !["unspecified", "unset", "set"].contains(&value.as_str())
-        });
+        let used = found
+            .into_iter()
+            .filter(|(_, value)| !["unspecified", "unset", "set"].contains(&value.as_str()));
         let (paths, names): (Vec<String>, BTreeSet<String>) = used.unzip();
         Ok(named(paths.into_iter()).map(|paths| {
             let names = names.into_iter().collect::<Vec<_>>().join(", ");

@@ -7,11 +7,11 @@
 use std::fs;
 use std::path::Path;
 
+use super::super::checkout;
 use super::CloneError;
 use super::journal::{Journal, Stage, same_file};
 use super::layout::{Layout, unreadable};
 use super::refs::{self, absent_is_fine};
-use super::super::checkout;
 use super::swap;
 use crate::domain::ids::CommitId;
 
@@ -48,11 +48,7 @@ pub(super) fn recover(layout: &Layout) -> Result<Recovered, CloneError> {
 }
 
 /// What is left to do once the branch has moved: the index, empty folders, the locks.
-pub(super) fn finish(
-    layout: &Layout,
-    stage: &Stage,
-    journal: &Journal,
-) -> Result<(), CloneError> {
+pub(super) fn finish(layout: &Layout, stage: &Stage, journal: &Journal) -> Result<(), CloneError> {
     let index = layout.index();
     match fs::rename(stage.index(), &index) {
         Ok(()) => {}

@@ -18,7 +18,10 @@ const MOST_HOPS: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head {
     /// A branch's full name; no commit where nobody committed yet.
-    Branch { name: String, commit: Option<CommitId> },
+    Branch {
+        name: String,
+        commit: Option<CommitId>,
+    },
     Detached(CommitId),
 }
 
@@ -73,7 +76,8 @@ pub(super) fn read(layout: &Layout, name: &str) -> Result<Option<RefValue>, Clon
 
 /// The file of a ref. A name that would lead out of the refs is an error.
 fn place(layout: &Layout, name: &str) -> Result<PathBuf, CloneError> {
-    let rest = name.strip_prefix("refs/").filter(|rest| super::super::paths::check_ref(rest).is_ok());
+    let rest =
+        name.strip_prefix("refs/").filter(|rest| super::super::paths::check_ref(rest).is_ok());
     match rest {
         Some(_) => Ok(layout.common_dir.join(name)),
         None => Err(CloneError::Format(format!("`{}` is no name of a ref", name.escape_debug()))),
@@ -99,8 +103,9 @@ pub(super) fn logged(layout: &Layout, name: &str) -> Result<Vec<CommitId>, Clone
     let path = layout.common_dir.join("logs").join(name);
     let Some(bytes) = read_small(&path)? else { return Ok(Vec::new()) };
     let text = String::from_utf8_lossy(&bytes);
-    let ids = text.lines().filter_map(|line| line.split(' ').nth(1)?.parse().ok());
-    Ok(ids.collect())
+    // Each line has where it was and where it went; nothing before its first value.
+    let ids = text.lines().flat_map(|line| line.split(' ').take(2));
+    Ok(ids.filter(|id| id.contains(|c| c != '0')).filter_map(|id| id.parse().ok()).collect())
 }
 
 /// What came of setting a ref.

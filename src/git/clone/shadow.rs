@@ -75,7 +75,9 @@ impl Shadow {
             let own = dir.join("shallow");
             match fs::read(&shallow) {
                 Ok(bytes) => write_if_other(&own, &bytes),
-                Err(_) if own.exists() => fs::remove_file(&own).map_err(GitError::io("remove", &own)),
+                Err(_) if own.exists() => {
+                    fs::remove_file(&own).map_err(GitError::io("remove", &own))
+                }
                 Err(_) => Ok(()),
             }
         })
@@ -200,9 +202,16 @@ impl Shadow {
             input.push_str(&format!("{old}\n"));
         }
         input.push_str(&format!("^{tip}\n"));
-        let outside =
-            self.local("rev-list").args(["--ignore-missing", "--max-count=1", "--stdin"]);
+        let outside = self.local("rev-list").args(["--ignore-missing", "--max-count=1", "--stdin"]);
         Ok(self.run(outside.stdin(input)).await?.trim_ascii().is_empty())
+    }
+
+    /// Whether the clone's own objects hold the commit and its tree: the shadow may have them from
+    /// the remote where the clone lost them.
+    pub async fn clone_owns(&self, commit: &CommitId) -> Result<bool, GitError> {
+        let ask = self.local("cat-file").args(["-e", &format!("{commit}^{{tree}}")]);
+        let ask = ask.env("GIT_OBJECT_DIRECTORY", &self.objects);
+        Ok(ask.output(&self.git.children, &self.cancel).await?.code == Some(0))
     }
 
     pub async fn output(

@@ -23,7 +23,10 @@ const OPERATIONS: [(&str, &str); 9] = [
     ("MERGE_HEAD", "a merge is under way; commit it, or run `git merge --abort`"),
     ("rebase-merge", "a rebase is under way; go on with it, or run `git rebase --abort`"),
     ("rebase-apply", "a rebase or `git am` is under way; go on with it, or abort it"),
-    ("CHERRY_PICK_HEAD", "a cherry-pick is under way; run `git cherry-pick --continue` or `--abort`"),
+    (
+        "CHERRY_PICK_HEAD",
+        "a cherry-pick is under way; run `git cherry-pick --continue` or `--abort`",
+    ),
     ("REVERT_HEAD", "a revert is under way; run `git revert --continue` or `--abort`"),
     ("BISECT_LOG", "a bisect is under way; run `git bisect reset`"),
     ("BISECT_START", "a bisect is under way; run `git bisect reset`"),

@@ -181,9 +181,8 @@ pub(super) fn is_undisturbed(
     let places = Places::open(layout, stage)?;
     for (number, step) in journal.steps.iter().enumerate() {
         let path = step.path();
-        let look = |folder: &Folder, path: &[u8]| {
-            folder.look(path).map_err(unreadable(&layout.root))
-        };
+        let look =
+            |folder: &Folder, path: &[u8]| folder.look(path).map_err(unreadable(&layout.root));
         let kept = match (step.old.is_some(), step.new.is_some()) {
             (true, true) => look(&places.new, &path)?,
             (true, false) => look(&places.old, &Stage::kept_name(number))?,

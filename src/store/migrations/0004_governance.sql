@@ -1,7 +1,7 @@
 -- What keeps the event log honest and what people are told of it.
 
 -- Signed heads of the log. `public_key` and `signature` are hexadecimal.
-CREATE TABLE checkpoints (
+CREATE TABLE log_checkpoints (
     seq BIGINT PRIMARY KEY,
     hash TEXT NOT NULL,
     at BIGINT NOT NULL,
@@ -12,7 +12,7 @@ CREATE TABLE checkpoints (
 -- The policy rows that the trigger asks for before it lets a prefix of the log go: everything
 -- through `seq` may be deleted. A checkpoint must cover it.
 CREATE TABLE retention (
-    seq BIGINT PRIMARY KEY REFERENCES checkpoints (seq),
+    seq BIGINT PRIMARY KEY REFERENCES log_checkpoints (seq),
     hash TEXT NOT NULL,
     at BIGINT NOT NULL,
     public_key TEXT NOT NULL,
@@ -26,7 +26,7 @@ CREATE TABLE log_cursors (
 );
 
 -- Alerts to be delivered, and how far each is. `dedupe` names what it is about.
-CREATE TABLE alerts (
+CREATE TABLE alert_queue (
     id TEXT PRIMARY KEY,
     dedupe TEXT NOT NULL,
     event_seq BIGINT,
@@ -37,8 +37,8 @@ CREATE TABLE alerts (
     error TEXT,
     created_at BIGINT NOT NULL
 );
-CREATE INDEX alerts_pending ON alerts (state, due_at);
-CREATE INDEX alerts_alike ON alerts (dedupe, created_at);
+CREATE INDEX alert_queue_pending ON alert_queue (state, due_at);
+CREATE INDEX alert_queue_alike ON alert_queue (dedupe, created_at);
 
 -- One record for each cause that is not over.
 CREATE TABLE incidents (

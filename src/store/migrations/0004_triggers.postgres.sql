@@ -11,7 +11,7 @@ END;
 $$;
 CREATE FUNCTION retention_check() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT EXISTS (SELECT 1 FROM checkpoints c JOIN events e ON e.seq = c.seq
+    IF NOT EXISTS (SELECT 1 FROM log_checkpoints c JOIN events e ON e.seq = c.seq
         WHERE c.seq = NEW.seq AND c.hash = NEW.hash AND e.hash = NEW.hash) THEN
         RAISE EXCEPTION 'retention needs a checkpoint that covers it';
     END IF;
@@ -27,5 +27,5 @@ END;
 $$;
 CREATE TRIGGER retention_refuse_change BEFORE UPDATE OR DELETE ON retention
 FOR EACH ROW EXECUTE FUNCTION governance_refuse();
-CREATE TRIGGER checkpoints_refuse_change BEFORE UPDATE OR DELETE ON checkpoints
+CREATE TRIGGER log_checkpoints_refuse_change BEFORE UPDATE OR DELETE ON log_checkpoints
 FOR EACH ROW EXECUTE FUNCTION governance_refuse();

@@ -6,7 +6,7 @@ BEGIN
     SELECT RAISE(ABORT, 'events are never deleted');
 END;
 CREATE TRIGGER retention_needs_checkpoint BEFORE INSERT ON retention
-WHEN NOT EXISTS (SELECT 1 FROM checkpoints c JOIN events e ON e.seq = c.seq
+WHEN NOT EXISTS (SELECT 1 FROM log_checkpoints c JOIN events e ON e.seq = c.seq
     WHERE c.seq = NEW.seq AND c.hash = NEW.hash AND e.hash = NEW.hash)
 BEGIN
     SELECT RAISE(ABORT, 'retention needs a checkpoint that covers it');
@@ -19,11 +19,11 @@ CREATE TRIGGER retention_refuse_delete BEFORE DELETE ON retention
 BEGIN
     SELECT RAISE(ABORT, 'retention rows are never deleted');
 END;
-CREATE TRIGGER checkpoints_refuse_update BEFORE UPDATE ON checkpoints
+CREATE TRIGGER log_checkpoints_refuse_update BEFORE UPDATE ON log_checkpoints
 BEGIN
     SELECT RAISE(ABORT, 'checkpoints are never changed');
 END;
-CREATE TRIGGER checkpoints_refuse_delete BEFORE DELETE ON checkpoints
+CREATE TRIGGER log_checkpoints_refuse_delete BEFORE DELETE ON log_checkpoints
 BEGIN
     SELECT RAISE(ABORT, 'checkpoints are never deleted');
 END;

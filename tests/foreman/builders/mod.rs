@@ -47,6 +47,7 @@ fn finished_by(outcome: &BuildOutcome) -> ModelTier {
 fn failure(outcome: BuildOutcome) -> (ReasonCode, String, bool) {
     match outcome {
         BuildOutcome::Failed { code, message, stuck } => (code, message, stuck),
+        BuildOutcome::Unfinished { message } => (ReasonCode::BuilderFailed, message, true),
         other => panic!("not failed: {other:?}"),
     }
 }

@@ -216,6 +216,7 @@ fn task(workspace: foreman::sandbox::Place) -> Task {
         attempt: AttemptId::fresh(),
         round: 1,
         feedback: None,
+        half_done: None,
         workspace,
         base: "a".repeat(40).parse().expect("an id"),
         chain: ModelTier::Gpt51.chain_down(),

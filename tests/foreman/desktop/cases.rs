@@ -63,7 +63,8 @@ fn plain() -> Vec<Case> {
             s.edit("other.txt", "stashed\n");
             s.mine(&["stash", "--quiet"]);
         }),
-        case("in sync, changed", InSync, |s| s.edit("other.txt", "x\n")).because("`other.txt` is changed"),
+        case("in sync, changed", InSync, |s| s.edit("other.txt", "x\n"))
+            .because("`other.txt` is changed"),
         case("ahead by one", Ahead, |s| {
             s.i_commit("mine.txt", "m");
         }),
@@ -123,7 +124,17 @@ fn behind_by_kind() -> Vec<Case> {
     vec![
         case("behind, odd names", Behind, |s| {
             s.someone_does(|seed| {
-                for name in ["with space", "-dash", "ünï", "quote\"s", "new\nline", "back\\slash", "tab\there", ":colon", "*star"] {
+                for name in [
+                    "with space",
+                    "-dash",
+                    "ünï",
+                    "quote\"s",
+                    "new\nline",
+                    "back\\slash",
+                    "tab\there",
+                    ":colon",
+                    "*star",
+                ] {
                     write(seed, &format!("odd/{name}"), name);
                 }
             });
@@ -131,7 +142,8 @@ fn behind_by_kind() -> Vec<Case> {
         }),
         case("behind, executable", Behind, |s| {
             s.someone_does(|seed| {
-                fs::set_permissions(seed.join("tool.sh"), fs::Permissions::from_mode(0o755)).expect("set");
+                fs::set_permissions(seed.join("tool.sh"), fs::Permissions::from_mode(0o755))
+                    .expect("set");
             });
         }),
         case("behind, new link", Behind, |s| {
@@ -171,10 +183,14 @@ fn behind_by_kind() -> Vec<Case> {
             });
         }),
         case("behind, renamed", Behind, |s| {
-            s.someone_does(|seed| fs::rename(seed.join("src/lib.rs"), seed.join("src/main.rs")).expect("moved"));
+            s.someone_does(|seed| {
+                fs::rename(seed.join("src/lib.rs"), seed.join("src/main.rs")).expect("moved")
+            });
         }),
         case("behind, renamed by case", Behind, |s| {
-            s.someone_does(|seed| fs::rename(seed.join("README.md"), seed.join("readme.MD")).expect("moved"));
+            s.someone_does(|seed| {
+                fs::rename(seed.join("README.md"), seed.join("readme.MD")).expect("moved")
+            });
         }),
         case("behind, deleted", Behind, |s| {
             s.someone_does(|seed| fs::remove_file(seed.join("other.txt")).expect("removed"));
@@ -190,7 +206,9 @@ fn behind_by_kind() -> Vec<Case> {
             s.someone("large.bin", &"0123456789abcdef".repeat(1 << 19));
         }),
         case("behind, bytes that are no text", Behind, |s| {
-            s.someone_does(|seed| fs::write(seed.join("bin"), [0_u8, 255, 13, 10, 0]).expect("written"));
+            s.someone_does(|seed| {
+                fs::write(seed.join("bin"), [0_u8, 255, 13, 10, 0]).expect("written")
+            });
         }),
         case("behind, empty file", Behind, |s| {
             s.someone("empty", "");
@@ -210,7 +228,9 @@ fn behind_by_kind() -> Vec<Case> {
             });
         }),
         case("behind, three hundred files", Behind, |s| {
-            s.someone_does(|seed| (0..300).for_each(|n| write(seed, &format!("many/{}/f{n}", n % 7), &n.to_string())));
+            s.someone_does(|seed| {
+                (0..300).for_each(|n| write(seed, &format!("many/{}/f{n}", n % 7), &n.to_string()))
+            });
         }),
         case("behind, line ends by attribute", Behind, |s| {
             s.someone_does(|seed| {
@@ -221,7 +241,11 @@ fn behind_by_kind() -> Vec<Case> {
         case("behind, encoding by attribute", Behind, |s| {
             s.someone_does(|seed| {
                 write(seed, ".gitattributes", "*.u16 text working-tree-encoding=UTF-16LE-BOM\n");
-                let text: Vec<u8> = [0xfeff_u16].into_iter().chain("hi\n".encode_utf16()).flat_map(u16::to_le_bytes).collect();
+                let text: Vec<u8> = [0xfeff_u16]
+                    .into_iter()
+                    .chain("hi\n".encode_utf16())
+                    .flat_map(u16::to_le_bytes)
+                    .collect();
                 fs::write(seed.join("a.u16"), text).expect("written");
             });
         }),
@@ -231,7 +255,8 @@ fn behind_by_kind() -> Vec<Case> {
         }),
         case("behind, modes not trusted", Behind, |s| {
             s.mine(&["config", "core.fileMode", "false"]);
-            fs::set_permissions(s.clone_dir().join("other.txt"), fs::Permissions::from_mode(0o755)).expect("set");
+            fs::set_permissions(s.clone_dir().join("other.txt"), fs::Permissions::from_mode(0o755))
+                .expect("set");
             behind(s);
         }),
     ]
@@ -259,7 +284,11 @@ fn dirty() -> Vec<Case> {
             let path = s.clone_dir().join("other.txt");
             let time = fs::metadata(&path).and_then(|meta| meta.modified()).expect("a time");
             s.edit("other.txt", "OTHER\n");
-            fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(time)).expect("set");
+            fs::File::options()
+                .write(true)
+                .open(&path)
+                .and_then(|file| file.set_modified(time))
+                .expect("set");
         })
         .because("`other.txt` is changed"),
         case("behind, staged", Behind, |s| {
@@ -304,7 +333,8 @@ fn dirty() -> Vec<Case> {
         .because("is changed"),
         case("behind, made executable here", Behind, |s| {
             behind(s);
-            fs::set_permissions(s.clone_dir().join("other.txt"), fs::Permissions::from_mode(0o755)).expect("set");
+            fs::set_permissions(s.clone_dir().join("other.txt"), fs::Permissions::from_mode(0o755))
+                .expect("set");
         })
         .because("is changed"),
         case("behind, file replaced by a link here", Behind, |s| {
@@ -625,7 +655,9 @@ fn histories() -> Vec<Case> {
             s.i_commit("mine.txt", "m");
         }),
         case("diverged, renamed there and changed here", Diverged, |s| {
-            s.someone_does(|seed| fs::rename(seed.join("src/lib.rs"), seed.join("src/moved.rs")).expect("moved"));
+            s.someone_does(|seed| {
+                fs::rename(seed.join("src/lib.rs"), seed.join("src/moved.rs")).expect("moved")
+            });
             let text = fs::read_to_string(s.clone_dir().join("src/lib.rs")).expect("read");
             s.i_commit("src/lib.rs", &format!("{text}// more\n"));
         }),
@@ -676,7 +708,9 @@ fn rewritten() -> Vec<Case> {
         case("unrelated histories", Diverged, |s| {
             s.someone_does(|seed| {
                 git(seed, &["switch", "--quiet", "--orphan", "anew"]);
-                git(seed, &["branch", "-M", "main"]);
+                git(seed, &["branch", "--quiet", "-D", "main"]);
+                git(seed, &["symbolic-ref", "HEAD", "refs/heads/main"]);
+                write(seed, "another.txt", "beginning");
             });
         })
         .because("no commit in common")
@@ -762,14 +796,22 @@ fn nested() -> Vec<Case> {
         case("behind, LFS file that changes", Behind, |s| {
             s.someone_does(|seed| {
                 write(seed, ".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n");
-                write(seed, "a.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
+                write(
+                    seed,
+                    "a.bin",
+                    "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+                );
             });
         })
         .because("filter `lfs`"),
         case("behind, LFS file that stays", Behind, |s| {
             s.someone_does(|seed| {
                 write(seed, ".gitattributes", "*.bin filter=lfs -text\n");
-                write(seed, "a.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
+                write(
+                    seed,
+                    "a.bin",
+                    "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+                );
             });
             s.mine(&["pull", "--quiet"]);
             behind(s);
@@ -781,8 +823,11 @@ fn formats() -> Vec<Case> {
     fn again(s: &Scene, args: &[&str]) {
         fs::remove_dir_all(s.clone_dir()).expect("removed");
         let url = format!("file://{}", s.at("origin.git").display());
-        let args: Vec<&str> =
-            ["clone", "--quiet"].into_iter().chain(args.iter().copied()).chain([url.as_str(), "clone"]).collect();
+        let args: Vec<&str> = ["clone", "--quiet"]
+            .into_iter()
+            .chain(args.iter().copied())
+            .chain([url.as_str(), "clone"])
+            .collect();
         git(&s.at(""), &args);
     }
     vec![
@@ -870,7 +915,7 @@ fn formats() -> Vec<Case> {
             let packs = s.clone_dir().join(".git/objects/pack");
             fs::remove_dir_all(packs).expect("removed");
         })
-        .because("errorMessage"),
+        .because("do not hold what is checked out"),
         case("nothing there", Unknown, |s| s.path = s.at("nowhere")).because("there is nothing at"),
         case("a file", Unknown, |s| s.path = s.at("clone/README.md")).because("is not a folder"),
         case("no repository", Unknown, |s| {
@@ -878,15 +923,20 @@ fn formats() -> Vec<Case> {
         })
         .because("is not a git repository"),
         case("bare", Unknown, |s| s.path = s.at("origin.git")).because("is a bare repository"),
-        case("a folder inside", Unknown, |s| s.path = s.at("clone/src")).because("name its top folder"),
+        case("a folder inside", Unknown, |s| s.path = s.at("clone/src"))
+            .because("name its top folder"),
         case("a pipe for a HEAD", Unknown, |s| {
             let head = s.clone_dir().join(".git/HEAD");
             fs::remove_file(&head).expect("removed");
-            assert!(std::process::Command::new("mkfifo").arg(&head).status().expect("mkfifo").success());
+            assert!(
+                std::process::Command::new("mkfifo").arg(&head).status().expect("mkfifo").success()
+            );
         })
         .because("is not a git repository"),
-        case("a HEAD that leads out", Unknown, |s| s.edit(".git/HEAD", "ref: refs/heads/../../../x\n"))
-            .because("is no name of a ref"),
+        case("a HEAD that leads out", Unknown, |s| {
+            s.edit(".git/HEAD", "ref: refs/heads/../../../x\n")
+        })
+        .because("is no name of a ref"),
         case("a git directory that is a link", Unknown, |s| {
             let git_dir = s.clone_dir().join(".git");
             fs::rename(&git_dir, s.at("moved.git")).expect("moved");

@@ -132,10 +132,7 @@ fn config(clone: &Path) -> Option<Vec<u8>> {
     std::fs::read(clone.join(".git/config")).ok()
 }
 
-async fn all(
-    cases: Vec<Case>,
-    check: impl AsyncFn(&Case) -> Result<(), String>,
-) -> Vec<String> {
+async fn all(cases: Vec<Case>, check: impl AsyncFn(&Case) -> Result<(), String>) -> Vec<String> {
     use futures_util::StreamExt as _;
     let check = &check;
     let done = futures_util::stream::iter(cases).map(|case| async move {
@@ -178,5 +175,8 @@ async fn a_fast_forward_only_policy_leaves_a_divergence_alone() {
     let said = drift.changes.iter().map(|it| (it.path.as_str(), it.local, it.remote));
     let said: Vec<_> = said.map(|(path, l, r)| (path, l.is_some(), r.is_some())).collect();
     assert_eq!(said, [("mine.txt", true, false), ("theirs.txt", false, true)]);
-    assert_eq!(drift.merge_base.as_deref(), Some(git(&scene.clone_dir(), &["rev-parse", "HEAD~"]).as_str()));
+    assert_eq!(
+        drift.merge_base.as_deref(),
+        Some(git(&scene.clone_dir(), &["rev-parse", "HEAD~"]).as_str())
+    );
 }

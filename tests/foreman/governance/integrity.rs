@@ -132,11 +132,11 @@ async fn checkpoints_in_the_database_cannot_be_forged(lab: &Lab) {
     let governance = governance(lab, folder.path()).await;
     write(lab, 3).await;
     governance.checkpoint().await.expect("signed");
-    for sql in ["UPDATE checkpoints SET hash = 'x'", "DELETE FROM checkpoints"] {
+    for sql in ["UPDATE log_checkpoints SET hash = 'x'", "DELETE FROM log_checkpoints"] {
         lab.by_hand(sql).await.expect_err(sql);
     }
     lab.by_hand(
-        "INSERT INTO checkpoints (seq, hash, at, public_key, signature) \
+        "INSERT INTO log_checkpoints (seq, hash, at, public_key, signature) \
          SELECT 2, hash, 0, 'ab', 'cd' FROM events WHERE seq = 2",
     )
     .await

@@ -81,6 +81,9 @@ async fn a_wait_beyond_the_deadline_is_not_begun() {
     lab.scene.task.limits.time = Duration::from_secs(25);
     assert_eq!(answered_by(&lab.scene.build().await), ModelTier::Gpt4Turbo);
     assert_eq!((lab.asked(TOP), lab.waits()), (1, vec![]));
+    // Nobody else waits for it either, though the wait is below the cap: it cools down.
+    let health = lab.scene.builders.store.health(&lab.scene.task.run).await.expect("read");
+    assert_eq!(health.cooling.iter().map(|it| it.tier).collect::<Vec<_>>(), [ModelTier::Gpt51]);
 }
 
 #[tokio::test]
@@ -90,6 +93,52 @@ async fn timeouts_and_broken_answers_are_tried_once_more_and_their_charge_is_unk
     holds(row(Reply::Hang, Timeout, 2, &[1]).unknown()).await;
     holds(row(Reply::RawBody("{\"choices".to_owned()), Malformed, 2, &[1]).unknown()).await;
     holds(row(Reply::CutStream, Malformed, 2, &[1]).unknown()).await;
+}
+
+/// A whole answer without readable usage is used, and its charge stays open.
+#[tokio::test]
+async fn an_answer_without_usage_is_used_and_its_charge_is_unknown() {
+    let bare = json!({"choices": [{"finish_reason": "tool_calls", "message": {"tool_calls": [
+        {"id": "a", "type": "function",
+         "function": {"name": "finish", "arguments": "{\"summary\":\"done\"}"}}]}}]});
+    let lab = Lab::top_answers(Reply::RawBody(bare.to_string())).await;
+    assert_eq!(answered_by(&lab.scene.build().await), ModelTier::Gpt51);
+    let calls = lab.scene.calls().await;
+    assert_eq!((calls.len(), calls[0].status), (1, CallStatus::Unknown));
+    assert_eq!(calls[0].cost, calls[0].estimate);
+    assert!(calls[0].answer.is_some());
+}
+
+/// What a broken answer says it used is what it costs, by the service that gave it.
+#[tokio::test]
+async fn a_broken_answer_with_usage_costs_what_it_says() {
+    let body = json!({"choices": [], "service_tier": "priority", "usage": {"prompt_tokens": 1_000,
+        "completion_tokens": 200, "prompt_tokens_details": {"cached_tokens": 600}}});
+    let lab = Lab::top_answers(Reply::RawBody(body.to_string())).await;
+    assert_eq!(answered_by(&lab.scene.build().await), ModelTier::Gpt4Turbo);
+    let calls = lab.scene.calls().await;
+    assert_eq!(calls.len(), 3);
+    for call in &calls[..2] {
+        assert_eq!(call.error_class, Some(ErrorClass::Malformed));
+        // Twice the golden case.
+        assert_eq!((call.status, call.cost), (CallStatus::Settled, Usd::from_nanos(5_150_000)));
+    }
+}
+
+/// The default's price is reserved, so the default's service is asked for.
+#[tokio::test]
+async fn a_model_with_several_prices_is_asked_at_the_default_one() {
+    let lab = Lab::new(|_| finish()).await;
+    lab.scene.build().await;
+    assert!(lab.scene.requests().iter().all(|request| request.body["service_tier"] == "default"));
+}
+
+#[tokio::test]
+async fn without_healing_a_fault_ends_it_after_one_call() {
+    let mut lab = Lab::top_answers(code(500, "whatever")).await;
+    lab.scene.task.auto_heal = false;
+    assert!(matches!(lab.scene.build().await, BuildOutcome::Failed { .. }));
+    assert_eq!((lab.scene.calls().await.len(), lab.waits()), (1, vec![]));
 }
 
 #[tokio::test]
@@ -112,11 +161,14 @@ async fn what_is_no_tiers_fault_stops_the_issue_after_one_call() {
     let refusal = json!({"choices": [{"message": {"refusal": "no"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 1_000, "completion_tokens": 200,
             "prompt_tokens_details": {"cached_tokens": 600}}});
+    let mut filtered = refusal.clone();
+    filtered["choices"] = json!([{"message": {"content": "x"}, "finish_reason": "content_filter"}]);
     let golden = Usd::from_nanos(2_575_000);
     for (says, class, charge) in [
         (code(401, "invalid_api_key"), ErrorClass::Auth, Usd::ZERO),
         (code(403, "whatever"), ErrorClass::Auth, Usd::ZERO),
         (code(400, "content_filter"), ErrorClass::Refused, Usd::ZERO),
+        (Reply::RawBody(filtered.to_string()), ErrorClass::Refused, golden),
         (Reply::RawBody(refusal.to_string()), ErrorClass::Refused, golden),
         (code(400, "invalid_value"), ErrorClass::BadRequest, Usd::ZERO),
         (code(422, "whatever"), ErrorClass::BadRequest, Usd::ZERO),

@@ -50,6 +50,7 @@ async fn escalated_call(
     lab.store.reserve(fence, ask).await.expect("asked");
     let settlement = match cost {
         Some(cost) => Settlement::Answered {
+            unknown: false,
             answer: Answer {
                 content: Some("done".to_owned()),
                 tool_calls: Vec::new(),

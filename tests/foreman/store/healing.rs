@@ -26,7 +26,7 @@ fn post(tier: ModelTier, provider: &str) -> Post {
 
 async fn fails(lab: &Lab, fence: &Fence, post: &Post, class: ErrorClass, asked: Option<u64>) {
     let asked = asked.map(Duration::from_secs);
-    let sign = Sign::Failed { post: post.clone(), class, asked };
+    let sign = Sign::Failed { post: post.clone(), class, asked, too_long: false };
     lab.store.apply(fence, vec![Change::Sign(sign)]).await.expect("applied");
 }
 
@@ -171,5 +171,5 @@ fn answered() -> Settlement {
         model: None,
         request_id: None,
     };
-    Settlement::Answered { answer, cost: usd(0.1) }
+    Settlement::Answered { answer, cost: usd(0.1), unknown: false }
 }

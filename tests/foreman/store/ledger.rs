@@ -8,7 +8,7 @@ use foreman::store::{
 };
 use futures_util::future::join_all;
 
-use super::lab::{HOUR, Lab, NOON, SECRET, night_ceiling, reserve, usd};
+use super::lab::{HOUR, Lab, NOON, SECOND, SECRET, night_ceiling, reserve, usd};
 
 super::on_both!(
     sixty_four_at_once_stay_under_the_ceiling,
@@ -19,10 +19,11 @@ super::on_both!(
     a_restart_refills_nothing,
     what_is_stored_of_a_call_reads_back_redacted,
     a_settlement_and_its_changes_are_one,
+    what_a_silent_owner_left_in_flight_holds_nobody_up,
 );
 
 pub fn answered(cost: f64) -> Settlement {
-    Settlement::Answered { answer: answer("done"), cost: usd(cost) }
+    Settlement::Answered { answer: answer("done"), cost: usd(cost), unknown: false }
 }
 
 fn answer(text: &str) -> Answer {
@@ -209,7 +210,7 @@ async fn what_is_stored_of_a_call_reads_back_redacted(lab: &Lab) {
         output,
         tree: Some("b".repeat(40)),
     };
-    let settlement = Settlement::Answered { answer: said, cost: usd(0.05) };
+    let settlement = Settlement::Answered { answer: said, cost: usd(0.05), unknown: false };
     lab.store.settle(&fence, &good, settlement, Vec::new()).await.expect("settled");
     lab.store.apply(&fence, vec![tool(format!("{SECRET}\0!"))]).await.expect("stored");
     lab.store.apply(&fence, vec![tool("again".to_owned())]).await.expect("stored before");
@@ -243,4 +244,25 @@ async fn a_settlement_and_its_changes_are_one(lab: &Lab) {
     let row = &lab.store.calls(&fence.run, None).await.expect("read")[0];
     assert_eq!((row.status, row.answer.is_none()), (CallStatus::Dispatched, true));
     assert_eq!(lab.clock.load(std::sync::atomic::Ordering::SeqCst), NOON);
+}
+
+/// Nobody resumes the run, so nobody else clears up after it.
+async fn what_a_silent_owner_left_in_flight_holds_nobody_up(lab: &Lab) {
+    let (fence, other) = (lab.night("o/r").await, lab.night("o/other").await);
+    let limit = Ceilings { day: Some(usd(1.0)), ..Ceilings::default() };
+    let sent = dispatch(lab, &fence, reserve(1, 0.6, limit)).await;
+    lab.store.renew(&other).await.expect("renewed");
+    assert_eq!(lab.store.sweep_expired_calls().await.expect("swept"), 0, "its owner lives");
+    let waits = lab.store.reserve(&other, reserve(1, 0.6, limit)).await.expect("asked");
+    assert!(matches!(waits, Reserved::Refused(refusal) if refusal.only_in_flight), "{waits:?}");
+
+    lab.set_clock(NOON + 31 * SECOND);
+    lab.store.renew(&other).await.expect("renewed");
+    assert_eq!(lab.store.sweep_expired_calls().await.expect("swept"), 1);
+    let row = lab.store.calls(&fence.run, None).await.expect("read").remove(0);
+    assert_eq!((row.id, row.status, row.cost), (sent, CallStatus::Unknown, usd(0.6)));
+    // It counts as spent now: there is nothing to wait for.
+    let full = lab.store.reserve(&other, reserve(1, 0.6, limit)).await.expect("asked");
+    assert!(matches!(full, Reserved::Refused(refusal) if !refusal.only_in_flight), "{full:?}");
+    assert_eq!(lab.store.sweep_expired_calls().await.expect("swept"), 0);
 }

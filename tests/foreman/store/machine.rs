@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use chrono::Datelike as _;
 use foreman::domain::call::ErrorClass;
 use foreman::domain::ids::{AttemptId, CallId, IssueNumber};
 use foreman::domain::money::Usd;
+use foreman::domain::run::RunStatus;
+use foreman::domain::time::from_micros;
 use foreman::escalation::QuotaLimits;
 use foreman::store::{
     Admitted, CallStatus, Ceilings, Change, Fence, Reserved, Settlement, Store, StoreError,
@@ -44,6 +47,8 @@ enum Step {
     },
     /// The process dies and another takes over.
     Crash,
+    /// The night ends and the next one begins on the same repository.
+    NextNight,
     Clock {
         seconds: i64,
     },
@@ -57,7 +62,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => prop::bool::weighted(0.8).prop_map(|use_it| Step::Admit { use_it }),
         3 => (0..5_usize).prop_map(|nth| Step::End { nth }),
         1 => Just(Step::Crash),
-        2 => prop_oneof![-7_200..0_i64, 0..5_000_i64, 40_000..90_000_i64]
+        1 => Just(Step::NextNight),
+        2 => prop_oneof![-7_200..0_i64, 0..5_000_i64, 40_000..90_000_i64, 900_000..2_700_000_i64]
             .prop_map(|seconds| Step::Clock { seconds }),
     ];
     prop::collection::vec(step, 1..STEPS)
@@ -65,16 +71,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn ceilings() -> Ceilings {
     Ceilings {
-        night: Some(usd(3.0)),
-        issue: Some(usd(1.5)),
-        repository: Some(usd(4.0)),
-        day: Some(usd(2.0)),
-        month: Some(usd(3.5)),
+        night: Some(usd(2.0)),
+        issue: Some(usd(1.2)),
+        repository: Some(usd(3.6)),
+        day: Some(usd(2.4)),
+        month: Some(usd(3.2)),
     }
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Call {
+    night: usize,
     issue: u64,
     at: i64,
     charge: Usd,
@@ -91,9 +98,21 @@ struct Slot {
     counts: bool,
 }
 
+fn day_of(at: i64) -> i64 {
+    at / (86_400 * SECOND)
+}
+
+/// Year and month, as one number.
+fn month_of(at: i64) -> i32 {
+    let day = from_micros(at);
+    day.year() * 12 + i32::try_from(day.month()).expect("small")
+}
+
 /// What the ledger should hold, kept beside it.
 struct Model {
     fence: Fence,
+    /// Which night this is, from 0.
+    night: usize,
     calls: BTreeMap<CallId, Call>,
     slots: Vec<Slot>,
     /// What the test's clock says, and the latest time the ledger used.
@@ -121,9 +140,13 @@ impl Model {
             Step::Admit { use_it } => self.admit(store, use_it).await,
             Step::End { nth } => self.end(store, nth).await,
             Step::Crash => self.crash(lab, store).await,
+            Step::NextNight => self.next_night(lab, store).await,
             Step::Clock { seconds } => {
                 self.clock += seconds * SECOND;
                 lab.set_clock(self.clock);
+                // Who lives says so, or its slots would be free for others.
+                store.renew(&self.fence).await.expect("renewed");
+                self.now();
             }
         }
     }
@@ -131,10 +154,36 @@ impl Model {
     async fn reserve(&mut self, store: &Store, issue: u64, cents: u32) {
         let ask = reserve(issue, f64::from(cents) / 100.0, ceilings());
         let (estimate, at) = (ask.estimate, self.now());
-        if let Reserved::Dispatched(id) = store.reserve(&self.fence, ask).await.expect("asked") {
-            let call = Call { issue, at, charge: estimate, estimate, open: true };
-            self.calls.insert(id, call);
+        let call = Call { night: self.night, issue, at, charge: estimate, estimate, open: true };
+        let full = self.too_full_for(&call);
+        match store.reserve(&self.fence, ask).await.expect("asked") {
+            Reserved::Dispatched(id) => {
+                assert!(full.is_none(), "{full:?} let {call:?} pass");
+                self.calls.insert(id, call);
+            }
+            Reserved::Refused(refusal) => assert!(full.is_some(), "for nothing: {refusal:?}"),
         }
+    }
+
+    /// The first ceiling that this call would break.
+    fn too_full_for(&self, call: &Call) -> Option<&'static str> {
+        let limits = ceilings();
+        let (day, month) = (day_of(call.at), month_of(call.at));
+        let room = |limit: Option<Usd>, within: &dyn Fn(&Call) -> bool| {
+            let booked: Usd = self.calls.values().filter(|it| within(it)).map(|it| it.charge).sum();
+            limit.is_none_or(|limit| booked + call.estimate <= limit)
+        };
+        let same_night = |it: &Call| it.night == call.night;
+        [
+            ("night", room(limits.night, &same_night)),
+            ("issue", room(limits.issue, &|it| same_night(it) && it.issue == call.issue)),
+            ("repository", room(limits.repository, &|_| true)),
+            // A clock that stepped back counts as the latest time seen: never before a stored one.
+            ("day", room(limits.day, &|it| day_of(it.at) >= day)),
+            ("month", room(limits.month, &|it| month_of(it.at) >= month)),
+        ]
+        .into_iter()
+        .find_map(|(name, fits)| (!fits).then_some(name))
     }
 
     async fn settle(&mut self, store: &Store, nth: usize, percent: u32, unknown: bool) {
@@ -163,8 +212,14 @@ impl Model {
         match store.admit(&self.fence, ask).await.expect("asked") {
             Admitted::Yes(_) => {
                 if use_it {
-                    let free =
-                        Call { issue: 9, at, charge: Usd::ZERO, estimate: Usd::ZERO, open: true };
+                    let free = Call {
+                        night: self.night,
+                        issue: 9,
+                        at,
+                        charge: Usd::ZERO,
+                        estimate: Usd::ZERO,
+                        open: true,
+                    };
                     self.calls.insert(call.id.clone(), free);
                     store.reserve(&self.fence, call).await.expect("free of charge");
                 }
@@ -216,10 +271,27 @@ impl Model {
         self.now();
     }
 
+    async fn next_night(&mut self, lab: &Lab, store: &Store) {
+        store.recover_calls(&self.fence).await.expect("recovered");
+        for call in self.calls.values_mut() {
+            call.open = false;
+        }
+        while self.slots.iter().any(|slot| slot.held) {
+            self.end(store, 0).await;
+        }
+        let status = RunStatus::Completed;
+        let ended = Change::RunStatus { status, errors: Vec::new() };
+        store.apply(&self.fence, vec![ended]).await.expect("ended");
+        self.fence = lab.night("o/r").await;
+        self.night += 1;
+        self.now();
+    }
+
     /// Every promise, against the rows and against the model.
     async fn check(&self, store: &Store) {
         let rows = store.calls(&self.fence.run, None).await.expect("read");
-        assert_eq!(rows.len(), self.calls.len(), "one row per request");
+        let of_night = self.calls.values().filter(|call| call.night == self.night).count();
+        assert_eq!(rows.len(), of_night, "one row per request");
         for row in &rows {
             let call = self.calls.get(&row.id).expect("known");
             assert_eq!(row.cost, call.charge, "{row:?}");
@@ -229,16 +301,19 @@ impl Model {
             self.calls.values().filter(|call| wanted(call)).map(|call| call.charge).sum()
         };
         let limits = ceilings();
-        let all = booked(&|_| true);
-        assert!(Some(all) <= limits.night && Some(all) <= limits.repository, "{all}");
-        for issue in 1..4 {
-            assert!(Some(booked(&|call| call.issue == issue)) <= limits.issue);
+        assert!(Some(booked(&|_| true)) <= limits.repository);
+        for night in 0..=self.night {
+            assert!(Some(booked(&|call| call.night == night)) <= limits.night);
+            for issue in 1..4 {
+                let of_issue = |call: &Call| call.night == night && call.issue == issue;
+                assert!(Some(booked(&of_issue)) <= limits.issue);
+            }
         }
-        let days: std::collections::BTreeSet<i64> =
-            self.calls.values().map(|call| call.at / (86_400 * SECOND)).collect();
-        for day in days {
-            let spent = booked(&|call| call.at / (86_400 * SECOND) == day);
-            assert!(Some(spent) <= limits.day, "{spent} on day {day}");
+        let times: Vec<i64> = self.calls.values().map(|call| call.at).collect();
+        for at in times {
+            let day = booked(&|call| day_of(call.at) == day_of(at));
+            let month = booked(&|call| month_of(call.at) == month_of(at));
+            assert!(Some(day) <= limits.day && Some(month) <= limits.month, "{day} {month}");
         }
         let used = store.quota_used().await.expect("read");
         let (day, hour, held) = self.windows(self.latest.max(self.clock));
@@ -252,6 +327,7 @@ async fn run(lab: &Lab, steps: Vec<Step>) {
     let fence = lab.night("o/r").await;
     let mut model = Model {
         fence,
+        night: 0,
         calls: BTreeMap::new(),
         slots: Vec::new(),
         clock: NOON,

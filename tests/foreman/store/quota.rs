@@ -15,6 +15,8 @@ const YES: Admitted = Admitted::Yes(Passage::AutoApproved);
 
 super::on_both!(
     exactly_five_of_sixty_four_get_in,
+    an_hour_and_a_day_let_in_exactly_their_number,
+    a_slot_is_held_no_longer_than_its_lease,
     windows_slide,
     slots_come_back_with_the_attempt,
     exempt_work_is_not_counted,
@@ -64,6 +66,40 @@ async fn exactly_five_of_sixty_four_get_in(lab: &Lab) {
     let used = second.quota_used().await.expect("read");
     assert_eq!(used, QuotaUsed { daily: 5, hourly: 5, concurrent: 5 });
     second.close().await;
+}
+
+/// The same rush where slots do not bind: the hour does, then the day.
+async fn an_hour_and_a_day_let_in_exactly_their_number(lab: &Lab) {
+    let fence = lab.night("o/r").await;
+    let second = lab.another().await.expect("opens");
+    let limits = QuotaLimits { concurrent: 1_000, ..QuotaLimits::default() };
+    let mut in_all = 0;
+    for hour in 0..6 {
+        lab.set_clock(NOON + hour * HOUR);
+        let asked = join_all((0..64).map(|n| {
+            let store = if n % 2 == 0 { lab.store.clone() } else { second.clone() };
+            let (fence, ask) = (fence.clone(), admission(&format!("h{hour}a{n}"), limits));
+            tokio::spawn(async move { store.admit(&fence, ask).await })
+        }))
+        .await;
+        let admitted =
+            asked.into_iter().filter(|it| matches!(it, Ok(Ok(Admitted::Yes(_))))).count();
+        assert_eq!(admitted, if hour < 5 { 10 } else { 0 }, "in hour {hour}");
+        in_all += admitted;
+    }
+    assert_eq!(in_all, 50);
+    second.close().await;
+}
+
+async fn a_slot_is_held_no_longer_than_its_lease(lab: &Lab) {
+    let fence = lab.night("o/r").await;
+    assert_eq!(admit_and_use(lab, &fence, "a", QuotaLimits::default()).await, YES);
+    let held = async || lab.store.quota_used().await.expect("read").concurrent;
+    assert_eq!(held().await, 1);
+    lab.set_clock(NOON + 31 * SECOND);
+    assert_eq!(held().await, 0, "its owner is silent");
+    lab.store.renew(&fence).await.expect("renewed");
+    assert_eq!(held().await, 1, "it was only slow");
 }
 
 async fn windows_slide(lab: &Lab) {

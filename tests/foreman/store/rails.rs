@@ -12,8 +12,8 @@ use foreman::escalation::{
     Throttle,
 };
 use foreman::store::{
-    Admission, Admitted, Ceilings, Change, Decision, EventQuery, Fence, Override, Reserved,
-    Settlement,
+    Admission, Admitted, Ceilings, Change, Decided, Decision, EventQuery, Fence, Override,
+    Reserved, Settlement,
 };
 use serde_json::json;
 
@@ -103,9 +103,14 @@ fn approve(id: &str, approve: bool) -> Decision {
         id: id.to_owned(),
         approve,
         by: "ann".to_owned(),
+        admin: false,
         reason: "seen".to_owned(),
         until: from_micros(NOON + 2 * HOUR),
     }
+}
+
+async fn decided(lab: &Lab, decision: Decision) -> Decided {
+    lab.store.decide_approval(decision).await.expect("asked")
 }
 
 async fn an_approval_lets_the_same_work_pass_until_it_ends(lab: &Lab) {
@@ -121,11 +126,10 @@ async fn an_approval_lets_the_same_work_pass_until_it_ends(lab: &Lab) {
     let waiting = lab.store.approvals(None).await.expect("read");
     assert_eq!(waiting.len(), 2);
     let id = |issue| format!("o/r#{issue}:experimental");
-    assert!(lab.store.decide_approval(approve("nothing", true)).await.expect("asked").is_none());
-    let row = lab.store.decide_approval(approve(&id(1), true)).await.expect("asked");
-    let row = row.expect("known");
+    assert_eq!(decided(lab, approve("nothing", true)).await, Decided::Unknown);
+    let Decided::Done(row) = decided(lab, approve(&id(1), true)).await else { panic!("known") };
     assert_eq!((row.status.as_str(), row.decided_by.as_deref()), ("approved", Some("ann")));
-    lab.store.decide_approval(approve(&id(2), false)).await.expect("asked").expect("known");
+    assert!(matches!(decided(lab, approve(&id(2), false)).await, Decided::Done(_)));
     let passed = Admitted::Yes(Passage::Approved);
     assert_eq!(worked(lab, &fence, bold("c", 1), 0.0, false).await, passed);
     assert_eq!(worked(lab, &fence, bold("d", 2), 0.0, false).await, needs);
@@ -174,8 +178,16 @@ async fn an_override_holds_for_its_repository_and_its_time(lab: &Lab) {
     assert!(refused(worked(lab, &other, admission("b", nothing), 0.0, false).await));
     let second = Admission { issue: IssueNumber(2), ..admission("c", nothing) };
     assert!(refused(worked(lab, &fence, second, 0.0, false).await));
+    // Nobody prolongs or revives it by deciding on it.
+    let prolong = Decision { until: from_micros(NOON + 90 * HOUR), ..approve(&row.id, true) };
+    assert_eq!(decided(lab, prolong.clone()).await, Decided::IsOverride);
+    assert_eq!(decided(lab, Decision { admin: true, ..prolong }).await, Decided::IsOverride);
+    assert_eq!(decided(lab, approve(&row.id, false)).await, Decided::IsOverride);
     lab.set_clock(NOON + 24 * HOUR - SECOND);
     assert_eq!(worked(lab, &fence, admission("d", nothing), 0.0, false).await, passed);
+    let back = Decision { admin: true, ..approve(&row.id, false) };
+    assert!(matches!(decided(lab, back).await, Decided::Done(_)));
+    assert!(refused(worked(lab, &fence, admission("f", nothing), 0.0, false).await));
     lab.set_clock(NOON + 24 * HOUR);
     assert!(refused(worked(lab, &fence, admission("e", nothing), 0.0, false).await));
 }
