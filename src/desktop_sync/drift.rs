@@ -176,7 +176,7 @@ impl DesktopSync {
                 self.note_recovered(id, &what).await;
             }
             Err(error) => {
-                tracing::error!(repository = id, %error, "{id}: a merge that was cut short could not be ended")
+                tracing::error!(repository = id, %error, "{id}: half a merge could not be ended");
             }
         }
     }

@@ -202,7 +202,7 @@ impl DesktopSync {
     /// How the local builder's health has been lately.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        self.inner.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        *self.inner.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

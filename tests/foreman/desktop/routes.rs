@@ -119,7 +119,7 @@ async fn the_command_line_says_the_same_without_a_server() {
     let (code, said) = run(&["desktop", "drift", "foreman-app"]);
     assert_eq!((code, said.contains("behind: 0 ahead, 1 behind, safe")), (Some(0), true), "{said}");
     let (code, said) = run(&["desktop", "merge", "foreman-app", "--json"]);
-    assert_eq!((code, said.contains("\"merged\": true")), (Some(0), true), "{said}");
+    assert_eq!((code, said.contains("\"merged\":true")), (Some(0), true), "{said}");
     let (code, said) = run(&["desktop", "health"]);
     assert_eq!((code, said.contains("Ready.")), (Some(0), true), "{said}");
     assert_eq!(run(&["desktop", "drift", "nobody"]).0, Some(1));
