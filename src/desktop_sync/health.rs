@@ -19,6 +19,8 @@ use crate::domain::ids::RepoName;
 const LITTLE_DISK: u64 = 512 << 20;
 /// A remote slower than this will keep nights waiting.
 const SLOW_REMOTE: Duration = Duration::from_secs(10);
+/// How long an overview waits for a fresh look.
+const OVERVIEW_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a local server may take to answer at all.
 const SERVER_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -28,13 +30,36 @@ impl DesktopSync {
         self.examine().await.0
     }
 
-    /// What was found at most `age` ago, else looked at now.
+    /// What was found at most `age` ago, else looked at now; where that takes long, what was known
+    /// before, while the look goes on.
     pub async fn recent_health(&self, age: Duration) -> Health {
-        let known = self.inner.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match known {
-            Some((at, health)) if at.elapsed() <= age => health,
-            Some(_) | None => self.health().await,
+        if let Some(health) = self.known_health(Some(age)) {
+            return health;
         }
+        let desktop = self.clone();
+        let looking = tokio::spawn(async move {
+            let _one_at_a_time = desktop.inner.refreshing.lock().await;
+            match desktop.known_health(Some(age)) {
+                Some(health) => health,
+                None => desktop.health().await,
+            }
+        });
+        match tokio::time::timeout(OVERVIEW_PATIENCE, looking).await {
+            Ok(Ok(health)) => health,
+            Ok(Err(_)) | Err(_) => self.known_health(None).unwrap_or_else(|| Health {
+                ready: false,
+                issues: vec!["the local clones are still being looked at; ask again".to_owned()],
+                repositories: Vec::new(),
+                builder: BuilderHealth { kind: "none".to_owned(), ready: false, issue: None },
+                checked_at: Utc::now(),
+            }),
+        }
+    }
+
+    fn known_health(&self, age: Option<Duration>) -> Option<Health> {
+        let known = self.inner.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = |at: &Instant| age.is_none_or(|age| at.elapsed() <= age);
+        known.as_ref().filter(|(at, _)| fresh(at)).map(|(_, health)| health.clone())
     }
 
     /// The health, and which repository of GitHub each clone is of.

@@ -117,6 +117,8 @@ struct Inner {
     turns: HashMap<String, tokio::sync::Mutex<()>>,
     /// One check of everything at a time.
     checking: tokio::sync::Mutex<()>,
+    /// One look for overviews at a time.
+    refreshing: tokio::sync::Mutex<()>,
     standing: Mutex<Standing>,
     health: Mutex<Option<(std::time::Instant, Health)>>,
 }
@@ -148,6 +150,7 @@ impl DesktopSync {
             failpoints,
             http,
             checking: tokio::sync::Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
             standing: Mutex::default(),
             health: Mutex::default(),
         };

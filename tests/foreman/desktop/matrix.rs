@@ -90,7 +90,11 @@ fn merged_as_predicted(
         check("tree", read(&["rev-parse", "HEAD^{tree}"])?, &predicted)?;
         check("parents", read(&["log", "-1", "--format=%P"])?, &format!("{local} {remote}"))?;
     }
-    check("status", read(&["status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty"])?, "")?;
+    check(
+        "status",
+        read(&["status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty"])?,
+        "",
+    )?;
     // By content, whatever the index believes.
     let index = tempfile::NamedTempFile::new().expect("a file");
     std::fs::remove_file(index.path()).expect("removed");
