@@ -86,10 +86,7 @@ impl App {
     pub async fn build_with(config: Config, helper: PathBuf) -> Result<Self, AppError> {
         let lock = DataLock::take(&config.data_dir)?;
         let redactor = Arc::new(Redactor::new(config.secrets()));
-        let failpoints = match std::env::var(failpoint::VARIABLE) {
-            Ok(value) => Failpoints::parse(&value).map_err(AppError::Failpoint)?,
-            Err(_) => Failpoints::default(),
-        };
+        let failpoints = armed()?;
         let tiers = Arc::new(wiring::tiers(&config)?);
         let github = GitHub::new(&config.github.api_url, wiring::credential(&config))?;
         let url = wiring::database(&config)?;
@@ -267,7 +264,16 @@ pub async fn open_desktop(config: &Config, store: Option<Store>) -> Result<Deskt
     let git = Git::new(children, &config.data_dir)?;
     git.version().await?;
     let github = GitHub::new(&config.github.api_url, wiring::credential(config))?;
-    Ok(DesktopSync::new(wiring::desktop(config), git, github, store))
+    let settings = wiring::desktop(config);
+    Ok(DesktopSync::with_failpoints(settings, git, github, store, armed()?))
+}
+
+/// The place to die at, if one is armed.
+fn armed() -> Result<Failpoints, AppError> {
+    match std::env::var(failpoint::VARIABLE) {
+        Ok(value) => Failpoints::parse(&value).map_err(AppError::Failpoint),
+        Err(_) => Ok(Failpoints::default()),
+    }
 }
 
 /// The store alone, for a command that writes while no server runs. Resumes nothing.

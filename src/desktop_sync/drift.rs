@@ -126,13 +126,13 @@ impl DesktopSync {
         let begun = std::time::Instant::now();
         let tip = clone.remote_tip(url, token, repository.branch.as_deref()).await;
         let took = begun.elapsed();
-        let tip = match tip.map_err(|error| error.to_string())? {
-            Some(tip) => tip,
-            None => {
-                let what = match &repository.branch {
-                    Some(branch) => format!("its remote has no branch `{branch}`"),
-                    None => "its remote names no branch of its own, or has no commit".to_owned(),
-                };
+        let Some(tip) = tip.map_err(|error| error.to_string())? else {
+            let what = match &repository.branch {
+                Some(branch) => format!("its remote has no branch `{branch}`"),
+                None => "its remote names no branch of its own, or has no commit".to_owned(),
+            };
+            return Err(format!("{what}; set `branch` in [[desktop.repositories]]"));
+        };
                 return Err(format!("{what}; set `branch` in [[desktop.repositories]]"));
             }
         };
