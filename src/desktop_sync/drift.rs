@@ -133,9 +133,6 @@ impl DesktopSync {
             };
             return Err(format!("{what}; set `branch` in [[desktop.repositories]]"));
         };
-                return Err(format!("{what}; set `branch` in [[desktop.repositories]]"));
-            }
-        };
         let (remote, seen) =
             clone.fetch(url, token, &tip, local).await.map_err(|error| error.to_string())?;
         let seen: Vec<_> = seen.into_iter().collect();
