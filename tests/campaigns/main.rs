@@ -5,6 +5,8 @@
 //! `cargo test --test campaigns -- --campaign calls --rounds 10 [--only model.answered:3]`
 //! `cargo test --test campaigns -- --campaign desktop --rounds 10` (local clones)
 
+#![allow(clippy::print_stdout, reason = "a campaign prints its figures")]
+
 #[path = "../foreman/support/mod.rs"]
 mod support;
 
