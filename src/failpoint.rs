@@ -40,6 +40,16 @@ pub const ALL: &[&str] = &[
     "run.ending",
 ];
 
+/// The places of a merge into a local clone, in its order.
+pub const DESKTOP: &[&str] = &[
+    "desktop.locked",
+    "desktop.staged",
+    "desktop.swapping",
+    "desktop.swapped",
+    "desktop.moved",
+    "desktop.finished",
+];
+
 /// Places that only some nights meet: an escalation, a failed call.
 pub const SOMETIMES: &[&str] = &["escalation.admitted", "model.failed"];
 
@@ -61,13 +71,13 @@ impl Failpoints {
             None => (value, Some(1)),
         };
         match nth {
-            Some(nth) if ALL.contains(&name) || SOMETIMES.contains(&name) => {
+            Some(nth) if [ALL, SOMETIMES, DESKTOP].concat().contains(&name) => {
                 let armed = Armed { name: name.to_owned(), left: AtomicU32::new(nth) };
                 Ok(Self(Some(Arc::new(armed))))
             }
             _ => Err(format!(
                 "{VARIABLE} got `{value}`; it takes NAME or NAME:NTH with NAME one of {}",
-                ALL.join(", ")
+                [ALL, SOMETIMES, DESKTOP].concat().join(", ")
             )),
         }
     }

@@ -4,7 +4,7 @@
 //! The rooms, in reading order; nothing imports upward (`tests/foreman/architecture.rs` holds it):
 //!
 //! `domain <- {sequencing, escalation} <- {store, github, git, models, sandbox} <- {builders, gate,
-//! governance} <- overnight <- http <- app <- {demo, cli} <- main`, with `config`, `telemetry` and
+//! governance, desktop_sync} <- overnight <- http <- app <- {demo, cli} <- main`, with `config`, `telemetry` and
 //! `process` beside `domain`. For other programs: [`select_model`] and
 //! [`execute_with_escalation`] (`library`, which knows the rules and none of the rooms above), and
 //! the event log by [`log_governance_event`], [`query_governance_events`] and
@@ -27,6 +27,7 @@ pub mod sandbox;
 pub mod store;
 
 pub mod builders;
+pub mod desktop_sync;
 pub mod gate;
 pub mod governance;
 
@@ -40,6 +41,10 @@ pub mod demo;
 
 mod library;
 
+pub use desktop_sync::{
+    check_local_builder_health, detect_repository_drift, perform_safe_merge,
+    start_periodic_health_check,
+};
 pub use governance::{
     create_governance_issues, governance_issues, governance_stats, log_governance_event,
     query_governance_events,

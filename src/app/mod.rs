@@ -21,6 +21,7 @@ pub use wiring::{ceilings, credential, places, sandbox_mode, tiers};
 
 use crate::builders::{Builders, Healing, Switchboard};
 use crate::config::{Config, Database};
+use crate::desktop_sync::DesktopSync;
 use crate::domain::redact::Redactor;
 use crate::failpoint::{self, Failpoints};
 use crate::gate::{Gate, GateError, Overrides};
@@ -74,6 +75,7 @@ pub enum AppError {
 pub struct App {
     pub overnight: Overnight,
     pub governance: Governance,
+    pub desktop: DesktopSync,
     pub store: Store,
     pub config: Arc<Config>,
     /// Held as long as we live: it proves to the next process that we are gone.
@@ -91,10 +93,7 @@ impl App {
     pub async fn build_with(config: Config, helper: PathBuf) -> Result<Self, AppError> {
         let lock = DataLock::take(&config.data_dir)?;
         let redactor = Arc::new(Redactor::new(config.secrets()));
-        let failpoints = match std::env::var(failpoint::VARIABLE) {
-            Ok(value) => Failpoints::parse(&value).map_err(AppError::Failpoint)?,
-            Err(_) => Failpoints::default(),
-        };
+        let failpoints = armed()?;
         let tiers = Arc::new(wiring::tiers(&config)?);
         let github = GitHub::new(&config.github.api_url, wiring::credential(&config))?;
         let url = wiring::database(&config)?;
@@ -133,6 +132,13 @@ impl App {
             },
         };
         models::warm(&builders.tiers);
+        let desktop = DesktopSync::with_failpoints(
+            wiring::desktop(&config),
+            git.clone(),
+            github.clone(),
+            Some(store.clone()),
+            failpoints.clone(),
+        );
         let settings = wiring::settings(&config, sole_owner);
         let parts = Parts {
             store: store.clone(),
@@ -145,11 +151,12 @@ impl App {
             sandbox,
             redactor,
             failpoints,
+            desktop: desktop.clone(),
             settings,
         };
         wiring::say_tiers(&parts);
         let overnight = Overnight::new(parts);
-        Ok(Self { overnight, governance, store, config: Arc::new(config), _lock: lock })
+        Ok(Self { overnight, governance, desktop, store, config: Arc::new(config), _lock: lock })
     }
 
     /// Serves until `shutdown`, then stops work and the server within the configured bound.
@@ -166,6 +173,7 @@ impl App {
         let router = http::router(
             self.overnight.clone(),
             self.governance.clone(),
+            self.desktop.clone(),
             Arc::clone(&self.config),
             closing.clone(),
         );
@@ -190,6 +198,8 @@ impl App {
             async move { governance.run(watching).await }
         });
 
+        let checks =
+            crate::desktop_sync::start_periodic_health_check(&self.desktop, watching.clone());
         let mut served = tokio::spawn(serving);
         let watchdog = tokio::spawn(supervisor::feed_watchdog(self.store.clone(), closing.clone()));
         supervisor::ready();
@@ -216,8 +226,8 @@ impl App {
             drop(checking.await);
         }
         // Connections that will not end, and an alert that nobody takes, are not waited for.
-        let both = async { tokio::join!(&mut served, watcher) };
-        if tokio::time::timeout(self.closing_reserve() / 3, both).await.is_err() {
+        let all = async { tokio::join!(&mut served, watcher, checks) };
+        if tokio::time::timeout(self.closing_reserve() / 3, all).await.is_err() {
             served.abort();
         }
         tokio::time::timeout(self.closing_reserve() / 2, self.store.close()).await.ok();
@@ -332,6 +342,24 @@ pub async fn reading_desk(config: &Config) -> Result<Desk, AppError> {
         rails: wiring::rails_policy(config),
         ceilings: wiring::ceilings(config),
     })
+}
+
+/// The local clones by themselves, for a command while no server runs. `store`: where events go.
+pub async fn open_desktop(config: &Config, store: Option<Store>) -> Result<DesktopSync, AppError> {
+    let children = Children::start(PathBuf::from("/proc/self/exe")).map_err(AppError::Children)?;
+    let git = Git::new(children, &config.data_dir)?;
+    git.version().await?;
+    let github = GitHub::new(&config.github.api_url, wiring::credential(config))?;
+    let settings = wiring::desktop(config);
+    Ok(DesktopSync::with_failpoints(settings, git, github, store, armed()?))
+}
+
+/// The place to die at, if one is armed.
+fn armed() -> Result<Failpoints, AppError> {
+    match std::env::var(failpoint::VARIABLE) {
+        Ok(value) => Failpoints::parse(&value).map_err(AppError::Failpoint),
+        Err(_) => Ok(Failpoints::default()),
+    }
 }
 
 /// The store alone, for a command that writes while no server runs. Resumes nothing.

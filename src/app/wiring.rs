@@ -7,7 +7,10 @@ use secrecy::ExposeSecret;
 
 use super::AppError;
 use crate::builders::{CopilotLimits, WorkLimits};
-use crate::config::{self, Authors, Config, Database, GitHubCredential, Review, Rule, SandboxMode};
+use crate::config::{
+    self, Authors, Config, Database, DesktopMerge, GitHubCredential, Review, Rule, SandboxMode,
+};
+use crate::desktop_sync;
 use crate::domain::money::Usd;
 use crate::domain::run::Run;
 use crate::domain::switch::SwitchRules;
@@ -217,10 +220,7 @@ pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
             ..WorkLimits::default()
         },
         labels: config.escalation.labels.clone(),
-        author: Author {
-            name: config.publish.author_name.clone(),
-            email: config.publish.author_email.clone(),
-        },
+        author: author(config),
         message: config.publish.message.clone(),
         selection: selection_policy(config),
         rails: rails_policy(config),
@@ -231,6 +231,36 @@ pub(super) fn settings(config: &Config, sole_owner: bool) -> Settings {
         disk_floor: u64::from(config.disk.floor_mb) << 20,
         renew_every: RENEW_EVERY,
     }
+}
+
+/// The local clones, as configured.
+pub(super) fn desktop(config: &Config) -> desktop_sync::Settings {
+    let desktop = &config.desktop;
+    let repository = |it: &config::LocalRepository| desktop_sync::Repository {
+        id: it.id.clone(),
+        path: it.path.clone(),
+        branch: it.branch.clone(),
+    };
+    desktop_sync::Settings {
+        enabled: desktop.enabled,
+        repositories: desktop.repositories.iter().map(repository).collect(),
+        interval: desktop.interval,
+        switch_after_failures: desktop.switch_after_failures,
+        return_after_healthy: desktop.return_after_healthy,
+        merge_diverged: desktop.merge == DesktopMerge::Clean,
+        auto_merge: desktop.auto_merge,
+        builder: desktop_sync::LocalBuilder {
+            command: config.models.local_command.clone(),
+            server: config.models.local_server.as_ref().map(|server| server.base_url.clone()),
+        },
+        api_url: config.github.api_url.clone(),
+        author: author(config),
+        folder: config.data_dir.join("desktop"),
+    }
+}
+
+fn author(config: &Config) -> Author {
+    Author { name: config.publish.author_name.clone(), email: config.publish.author_email.clone() }
 }
 
 /// Which tiers are live, at what price, said once at start.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::desktop::DesktopCommand;
 use super::governance::GovernanceCommand;
 use super::init::InitArgs;
 use crate::domain::ids::{IssueNumber, RepoName, RunId};
@@ -129,6 +130,11 @@ pub enum Command {
     Governance {
         #[command(subcommand)]
         command: GovernanceCommand,
+    },
+    /// The local clones: their health, how they stand to their remotes, a safe merge
+    Desktop {
+        #[command(subcommand)]
+        command: DesktopCommand,
     },
     /// Print the completions for a shell
     Completions {
@@ -386,6 +392,9 @@ mod tests {
             "foreman cancel",
             "foreman cancel a/b",
             "foreman nothing",
+            "foreman desktop",
+            "foreman desktop drift",
+            "foreman desktop merge a/b",
             "foreman escalation",
             "foreman escalation report --period yearly",
             "foreman escalation report --date tomorrow",

@@ -10,6 +10,7 @@ mod cancel;
 mod clean;
 mod client;
 mod demo;
+mod desktop;
 mod doctor;
 mod escalation;
 mod gate;
@@ -138,6 +139,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         }
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(folder),
+        Command::Desktop { command } => {
+            desktop::desktop(load(&lookup, "warn")?, command, json).await
+        }
         Command::Demo { serve } => demo::demo(&lookup, serve, json).await,
     }
 }

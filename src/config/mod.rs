@@ -30,8 +30,8 @@ pub use notices::{
 };
 pub use parse::is_loopback;
 pub use tables::{
-    Authors, CopilotTable, Disk, Escalation, Labels, Limits, LocalRepository, Publish, Review,
-    Rule, Setup, TierOverride, Trust,
+    Authors, CopilotTable, DesktopMerge, Disk, Escalation, Labels, Limits, LocalRepository, Publish,
+    Review, Rule, Setup, TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
 
@@ -141,6 +141,8 @@ pub struct Desktop {
     pub switch_after_failures: u32,
     pub return_after_healthy: u32,
     pub return_after: Duration,
+    pub merge: DesktopMerge,
+    pub auto_merge: bool,
     /// The two variables' clones first, then the file's; paths are absolute.
     pub repositories: Vec<LocalRepository>,
 }

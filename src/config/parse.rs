@@ -250,6 +250,8 @@ pub(super) fn desktop(env: &Env<'_>, table: DesktopTable) -> Result<Desktop, Con
         switch_after_failures: table.switch_after_failures,
         return_after_healthy: table.return_after_healthy,
         return_after: Duration::from_secs(60 * u64::from(table.return_after_minutes)),
+        merge: table.merge,
+        auto_merge: table.auto_merge,
         repositories,
     })
 }

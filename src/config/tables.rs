@@ -207,6 +207,10 @@ pub struct DesktopTable {
     pub return_after_healthy: u32,
     /// Minutes that it is not switched back before. Default 60.
     pub return_after_minutes: u32,
+    /// What a merge may do. Default `clean`.
+    pub merge: DesktopMerge,
+    /// Whether the check merges by itself what is safe. Default false.
+    pub auto_merge: bool,
     pub repositories: Vec<LocalRepository>,
 }
 
@@ -218,9 +222,20 @@ impl Default for DesktopTable {
             switch_after_failures: 3,
             return_after_healthy: 3,
             return_after_minutes: 60,
+            merge: DesktopMerge::Clean,
+            auto_merge: false,
             repositories: Vec::new(),
         }
     }
+}
+
+/// How far a merge into a local clone may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DesktopMerge {
+    /// A fast-forward, or a merge without conflict.
+    Clean,
+    FastForward,
 }
 
 /// `[copilot]`: GitHub's coding agent as the builder.

@@ -241,6 +241,9 @@ pub struct Plan {
     pub issues: Vec<PlannedIssue>,
     /// Each cycle with its members, ascending.
     pub cycles: Vec<Vec<IssueNumber>>,
+    /// What was found of the local clones before the night, where they were looked at.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub desktop: Option<serde_json::Value>,
 }
 
 impl Plan {

@@ -6,6 +6,7 @@
 mod capture;
 mod changes;
 mod checkout;
+pub mod clone;
 mod command;
 mod error;
 mod history;

@@ -41,6 +41,16 @@ pub(super) fn notes(event: &GovernanceEvent, repo: Option<&str>) -> Vec<Incident
         EventType::CheckpointFailed => {
             seen(CHECKPOINT.to_owned(), "Checkpoints cannot be kept".to_owned())
         }
+        EventType::RepositoryDriftDetected
+            if is_true(event, "refused") && needs_a_person(event) =>
+        {
+            of_clone(event, "desktop_conflict", "Conflict in the local clone")
+        }
+        EventType::DesktopSyncFailed if is_true(event, "stuck") => {
+            of_clone(event, "desktop_stuck", "Half-merged local clone")
+        }
+        EventType::DesktopSync => over_of_clone(event),
+        EventType::DesktopHealthCheck if is_in_step(event) => over_of_clone(event),
         // Only a night that did all it could says that nothing is wrong any more.
         EventType::OvernightExecutionCompleted
             if event.metadata.get("status").is_some_and(|status| status == "completed") =>
@@ -52,6 +62,42 @@ pub(super) fn notes(event: &GovernanceEvent, repo: Option<&str>) -> Vec<Incident
         }
         _ => Vec::new(),
     }
+}
+
+/// The causes that belong to a local clone.
+const OF_A_CLONE: [&str; 2] = ["desktop_conflict", "desktop_stuck"];
+
+fn is_true(event: &GovernanceEvent, key: &str) -> bool {
+    event.metadata.get(key).is_some_and(|value| value == true)
+}
+
+fn needs_a_person(event: &GovernanceEvent) -> bool {
+    event.metadata.get("driftResult").is_some_and(|it| it["conflictResolutionRequired"] == true)
+}
+
+fn is_in_step(event: &GovernanceEvent) -> bool {
+    event.metadata.get("driftResult").is_some_and(|it| it["state"] == "in_sync")
+}
+
+fn clone_of(event: &GovernanceEvent) -> Option<&str> {
+    event.metadata.get("repositoryId")?.as_str()
+}
+
+fn of_clone(event: &GovernanceEvent, kind: &str, what: &str) -> Vec<IncidentNote> {
+    let Some(id) = clone_of(event) else { return Vec::new() };
+    vec![IncidentNote::Seen {
+        cause: format!("{kind}:{id}"),
+        severity: event.severity.max(Severity::Medium),
+        title: format!("{what} {id}"),
+        detail: event.description.clone(),
+        repo: event.metadata.get("repo").and_then(|repo| repo.as_str()).map(str::to_owned),
+        run: None,
+    }]
+}
+
+fn over_of_clone(event: &GovernanceEvent) -> Vec<IncidentNote> {
+    let Some(id) = clone_of(event) else { return Vec::new() };
+    OF_A_CLONE.map(|kind| IncidentNote::Over { cause: format!("{kind}:{id}") }).into()
 }
 
 /// The mark by which an incident's issue is found again; nights leave such issues out.

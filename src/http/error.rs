@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::desktop_sync::DesktopError;
 use crate::domain::ids::{IssueNumber, RunId};
 use crate::github::GitHubError;
 use crate::governance::{GovernanceError, VerifyError};
@@ -206,6 +207,22 @@ impl From<StartError> for ApiError {
                 Self::Unavailable { code: "disk_full", message: error.to_string() }
             }
             StartError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DesktopError> for ApiError {
+    fn from(error: DesktopError) -> Self {
+        let message = error.to_string();
+        match error {
+            DesktopError::UnknownRepository(_) => {
+                Self::NotFound { code: "unknown_repository", message }
+            }
+            DesktopError::Disabled => Self::Refused { code: "desktop_disabled", message },
+            DesktopError::NotSafe { .. } => Self::Conflict { code: "not_safe_to_merge", message },
+            DesktopError::Unknown { .. } => Self::Conflict { code: "drift_unknown", message },
+            DesktopError::Failed { .. } => Self::Conflict { code: "merge_failed", message },
+            DesktopError::Store(error) => error.into(),
         }
     }
 }

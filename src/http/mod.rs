@@ -6,6 +6,7 @@
 mod access;
 mod body;
 mod client_address;
+mod desktop;
 mod desktop_builder;
 mod error;
 mod escalation;
@@ -47,6 +48,7 @@ pub use error::ApiError;
 pub use serve::{HEAD_WITHIN, serve};
 
 use crate::config::Config;
+use crate::desktop_sync::DesktopSync;
 use crate::domain::run::NightConfig;
 use crate::governance::Governance;
 use crate::overnight::Overnight;
@@ -61,6 +63,7 @@ const PATIENT: Duration = Duration::from_secs(120);
 pub(crate) struct Api {
     overnight: Overnight,
     governance: Governance,
+    desktop: DesktopSync,
     config: Arc<Config>,
     /// What a night is where the request says nothing.
     night_defaults: Arc<NightConfig>,
@@ -73,6 +76,7 @@ pub(crate) struct Api {
 pub fn router(
     overnight: Overnight,
     governance: Governance,
+    desktop: DesktopSync,
     config: Arc<Config>,
     closing: CancellationToken,
 ) -> Router {
@@ -80,7 +84,7 @@ pub fn router(
     let trusted = TrustedProxies::new(&config.server.trusted_proxies);
     let access = Access::new(&config.auth, &base_path);
     let night_defaults = Arc::new(config.night_defaults());
-    let api = Api { overnight, governance, config, night_defaults, closing };
+    let api = Api { overnight, governance, desktop, config, night_defaults, closing };
     let routes = routes().with_state(api);
     let all = if base_path.is_empty() {
         routes
@@ -133,6 +137,9 @@ fn routes() -> Router<Api> {
         .route("/api/foreman/overnight", get(overnight::overview).post(overnight::start))
         .route("/api/foreman/overnight/plan", post(overnight::plan))
         .route("/api/foreman/governance/verify", get(governance::verify))
+        .route("/api/foreman/desktop/health", get(desktop::health))
+        .route("/api/foreman/desktop/repositories/{id}/drift", get(desktop::drift))
+        .route("/api/foreman/desktop/repositories/{id}/merge", post(desktop::merge))
         .route(
             "/api/foreman/governance/issues",
             get(governance_issues::list).post(governance_issues::create),

@@ -1,5 +1,7 @@
 //! `/api/foreman/overnight`: starting a night, planning one, and the overview.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::header::LOCATION;
@@ -14,6 +16,9 @@ use super::extract::Body;
 use super::{Api, query};
 use crate::domain::run::{NightConfig, Run};
 use crate::overnight;
+
+/// The clones' health is shown as it was found at most so long ago.
+const HEALTH_AGE: Duration = Duration::from_secs(15);
 
 /// `POST`: 202 with the run, or 200 when the caller waited and it ended.
 pub(super) async fn start(
@@ -67,6 +72,7 @@ pub(super) async fn overview(
     let mut config = NightConfig::clone(&api.night_defaults);
     config.enabled &= api.overnight.is_enabled();
     let machine = api.overnight.machine();
+    let local = api.desktop.recent_health(HEALTH_AGE).await;
     Ok(Json(json!({
         "success": true,
         "config": config,
@@ -83,21 +89,11 @@ pub(super) async fn overview(
                 "hourly": quota.hourly,
                 "concurrent": quota.concurrent,
             },
-            "localBuilderHealth": local_builder_health(&api),
+            "localBuilderHealth": { "ready": local.ready, "issues": local.issues },
             "governanceStats": events,
             "builder": api.overnight.switchboard().describe().await?,
         },
     })))
-}
-
-/// The local clones are not looked at yet, whatever is configured; this says so.
-fn local_builder_health(api: &Api) -> Value {
-    let issue = if api.config.desktop.enabled {
-        "the local clones are configured, but this version of Foreman does not check them yet"
-    } else {
-        "the local clones are disabled; set DESKTOP_BUILDER_ENABLED=true"
-    };
-    json!({ "ready": false, "issues": [issue] })
 }
 
 fn answer(api: &Api, status: StatusCode, run: &Run) -> Response {

@@ -22,6 +22,7 @@ mod lanes;
 mod learn;
 mod night;
 mod overlap;
+mod plan_report;
 mod planning;
 mod publish;
 pub mod report;
@@ -52,7 +53,8 @@ use crate::store::{self, CancelOutcome, Created, Store, StoreError};
 
 pub use desk::Desk;
 pub use evidence::{EvidenceError, LogRef, logs_of, read_log};
-pub use planning::{PlanError, PlanReport};
+pub use plan_report::PlanReport;
+pub use planning::PlanError;
 pub use settings::{CopilotSettings, Parts, Settings};
 pub use why::{Doing, Why, doing, why};
 
@@ -152,7 +154,7 @@ impl Overnight {
 
     /// What a night would do, without storing or starting one.
     pub async fn plan(&self, request: &NightRequest) -> Result<PlanReport, PlanError> {
-        planning::report(&self.0.parts, request).await
+        plan_report::report(&self.0.parts, request).await
     }
 
     /// Asks a night to end after its current effect.

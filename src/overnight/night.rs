@@ -13,7 +13,7 @@ use super::judge::BaseJudge;
 use super::planning::{self, PlanError};
 use super::rows::{Board, Notes};
 use super::settings::Parts;
-use super::{describe, dry, lanes, vet};
+use super::{describe, dry, lanes, plan_report, vet};
 use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::{IssueNumber, RunId};
 use crate::domain::issue::Repository;
@@ -249,7 +249,7 @@ async fn make_plan(
 ) -> Result<Option<Board>, EngineError> {
     parts.failpoints.hit("plan.before");
     let gathered = tokio::select! {
-        gathered = planning::gather(parts, github, request) => gathered,
+        gathered = plan_report::gather(parts, github, request) => gathered,
         () = stop.cancelled() => return Err(EngineError::Interrupted),
     };
     let gathered = match gathered {
@@ -284,6 +284,10 @@ async fn make_plan(
     .run(&fence.run)
     .with("totalIssues", rows.len())
     .with("eligibleIssues", eligible);
+    let event = match &board.plan.desktop {
+        Some(verdict) => event.with("desktop", verdict.clone()),
+        None => event,
+    };
     changes.push(Change::Event(event));
     changes.extend(vet::events(&fence.run, &board.notes.issues).into_iter().map(Change::Event));
     for row in rows {

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::found::{self, Found};
 use super::hand::Hand;
 use super::second_night::{self, Earlier, SecondNight};
 use super::settings::Parts;
@@ -18,17 +17,14 @@ use super::texts;
 use super::vet;
 use crate::domain::ids::{IssueNumber, RepoName};
 use crate::domain::issue::{BlockerState, Issue, Repository};
-use crate::domain::plan::{Plan, PlannedIssue, ReasonCode, Skip};
+use crate::domain::plan::{Plan, ReasonCode, Skip};
 use crate::domain::run::NightRequest;
-use crate::escalation::{self, Forecast, Source};
 use crate::git::{GitError, Mirror};
 use crate::github::intake::People;
 use crate::github::{GitHub, GitHubError, Pull, intake};
 use crate::sequencing;
 use crate::store::{IssueHistory, StoreError};
 
-/// Issues of a repository from which on its own history speaks for it.
-const ENOUGH_HISTORY: usize = 5;
 /// Keeps an issue out of nights.
 const SKIP_LABEL: &str = "foreman:skip";
 
@@ -74,79 +70,6 @@ impl From<Pull> for OpenPull {
             branch: Some(pull.head_branch),
         }
     }
-}
-
-/// The plan as the route and the command line show it.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlanReport {
-    pub owner: String,
-    pub repo: String,
-    pub total_issues: usize,
-    pub eligible_issues: usize,
-    pub issues: Vec<PlannedIssue>,
-    pub cycles: Vec<Vec<IssueNumber>>,
-    pub chains: Vec<DependencyChain>,
-    pub budget_usd: Option<crate::domain::money::Usd>,
-    pub ceilings: serde_json::Value,
-    pub forecast: Forecast,
-    /// What would be run to judge a change.
-    pub checks: Found,
-}
-
-/// One node of the dependency graph, as the contract names it.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DependencyChain {
-    pub issue_number: IssueNumber,
-    pub depends_on: Vec<IssueNumber>,
-    pub blocks: Vec<IssueNumber>,
-    pub depth: u32,
-    pub can_execute_now: bool,
-}
-
-pub(super) async fn report(parts: &Parts, request: &NightRequest) -> Result<PlanReport, PlanError> {
-    if !parts.github.has_credential() {
-        return Err(PlanError::NoCredential);
-    }
-    let gathered = gather(parts, &parts.github, request).await?;
-    let forecast = forecast(parts, request, gathered.plan.eligible().count()).await?;
-    let checks = found::found(parts, &request.repo, &gathered.repository).await;
-    let chains = gathered.plan.issues.iter().map(|issue| DependencyChain {
-        issue_number: issue.issue_number,
-        depends_on: issue.depends_on.clone(),
-        blocks: issue.blocks.clone(),
-        depth: issue.depth,
-        can_execute_now: issue.can_execute_now,
-    });
-    Ok(PlanReport {
-        owner: request.repo.owner().to_owned(),
-        repo: request.repo.name().to_owned(),
-        total_issues: gathered.plan.issues.len(),
-        eligible_issues: gathered.plan.eligible().count(),
-        chains: chains.collect(),
-        cycles: gathered.plan.cycles,
-        issues: gathered.plan.issues,
-        budget_usd: request.config.budget_usd,
-        ceilings: parts.settings.ceilings_json(),
-        forecast,
-        checks,
-    })
-}
-
-/// From the repository's own history where there is enough of it, else from everything.
-async fn forecast(
-    parts: &Parts,
-    request: &NightRequest,
-    issues: usize,
-) -> Result<Forecast, PlanError> {
-    let own = parts.store.issue_costs(Some(&request.repo)).await?;
-    let (history, source) = if own.len() >= ENOUGH_HISTORY {
-        (own, Source::Repository)
-    } else {
-        (parts.store.issue_costs(None).await?, Source::AllRepositories)
-    };
-    Ok(escalation::forecast(&history, source, issues, request.config.budget_usd))
 }
 
 /// Fetches, looks up what is named but not there, and plans.

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::StartError;
 use crate::builders::{Builders, CopilotLimits, Switchboard, WorkLimits};
+use crate::desktop_sync::DesktopSync;
 use crate::domain::labels::EscalationLabels;
 use crate::domain::money::Usd;
 use crate::domain::redact::Redactor;
@@ -35,6 +36,8 @@ pub struct Parts {
     pub sandbox: Sandbox,
     pub redactor: Arc<Redactor>,
     pub failpoints: Failpoints,
+    /// The local clones, looked at before a night.
+    pub desktop: DesktopSync,
     pub settings: Settings,
 }
 

@@ -96,7 +96,11 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
             is_parent: node.is_parent,
         }
     };
-    Plan { issues: places.into_iter().map(planned).collect(), cycles: graph.cycles.clone() }
+    Plan {
+        issues: places.into_iter().map(planned).collect(),
+        cycles: graph.cycles.clone(),
+        desktop: None,
+    }
 }
 
 /// Who is skipped and why, and who has nothing in its way, by position.

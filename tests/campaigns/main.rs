@@ -4,11 +4,18 @@
 //! `cargo test --test campaigns -- --rounds 10 [--seed 7] [--only push.after]`
 //! `cargo test --test campaigns -- --campaign calls --rounds 10 [--only model.answered:3]`
 //! `cargo test --test campaigns -- --campaign log|disk|forgery|followers --rounds 10`
+//! `cargo test --test campaigns -- --campaign desktop --rounds 10` (local clones)
+
+#![allow(clippy::print_stdout, reason = "a campaign prints its figures")]
 
 #[path = "../foreman/support/mod.rs"]
 mod support;
 
 mod cancelled;
+mod desktop;
+#[path = "../foreman/desktop/scene.rs"]
+#[allow(dead_code, reason = "the stories use more of it")]
+mod desktop_scene;
 mod event_log;
 mod paid_calls;
 mod scene;
@@ -35,7 +42,7 @@ struct Arguments {
     rounds: u32,
     seed: u64,
     only: Option<String>,
-    /// `night`, or `calls`: deaths inside paid calls alone.
+    /// `night`, `calls` (deaths inside paid calls alone) or `desktop` (merges into local clones).
     campaign: String,
 }
 
@@ -224,9 +231,13 @@ async fn main() {
     let calls = match arguments.campaign.as_str() {
         "night" => false,
         "calls" => true,
-        other => {
-            panic!("--campaign takes night, calls, log, disk, forgery or followers, not {other}")
+        "desktop" => {
+            let harmed = desktop::campaign(arguments.rounds, arguments.seed);
+            std::process::exit(i32::from(harmed > 0));
         }
+        other => panic!(
+            "--campaign takes night, calls, log, disk, forgery, followers or desktop, not {other}"
+        ),
     };
     let kills: Vec<Kill> = if calls {
         let place = |_| arguments.only.clone().unwrap_or_else(|| paid_calls::place(&mut random));

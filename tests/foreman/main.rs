@@ -17,6 +17,7 @@ mod contract_publish;
 mod contract_stacks;
 mod contract_trust;
 mod copilot;
+mod desktop;
 mod docs;
 mod escalation_routes;
 mod evidence;
