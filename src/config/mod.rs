@@ -30,8 +30,8 @@ pub use notices::{
 };
 pub use parse::is_loopback;
 pub use tables::{
-    Authors, CopilotTable, DesktopMerge, Disk, Escalation, Labels, Limits, LocalRepository, Publish,
-    Review, Rule, Setup, TierOverride, Trust,
+    Authors, CopilotTable, DesktopMerge, Disk, Escalation, Labels, Limits, LocalRepository,
+    Publish, Review, Rule, Setup, TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
 
