@@ -281,6 +281,16 @@ fn unnamed_tests(change: &Changed, found: &mut Vec<Violation>) {
             .filter(|line| CHECKS.is_match(line))
             .count()
     };
+    if !change.old.is_empty()
+        && let Some(line) = cut_short(change, &CHECKS)
+    {
+        found.push(high(
+            "test_file_weakened",
+            "the test file now ends well before its checks".to_owned(),
+            Where::line(&change.path, line),
+        ));
+        return;
+    }
     let (before, after) = (count(&change.old), count(&change.new));
     if after < before {
         found.push(high(
@@ -289,6 +299,19 @@ fn unnamed_tests(change: &Changed, found: &mut Vec<Violation>) {
             Where::file(&change.path),
         ));
     }
+}
+
+/// A new line that ends the script with success while checks still follow it.
+fn cut_short(change: &Changed, checks: &Regex) -> Option<u32> {
+    static LEAVES: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"(?:^|[\s;&|{(])(?:exit|return)(?:\s+0)?\s*(?:$|[;&|})])"));
+    let code = code_of(&change.new, Language::Shell, Strings::Keep);
+    let lines: Vec<&str> = code.lines().collect();
+    change.added.iter().map(|line| line.number).find(|number| {
+        let at = (*number as usize).saturating_sub(1);
+        let leaves = lines.get(at).is_some_and(|line| LEAVES.is_match(line));
+        leaves && lines.iter().skip(at + 1).any(|line| checks.is_match(line))
+    })
 }
 
 /// New assertions that can't fail, in a test file or a test.

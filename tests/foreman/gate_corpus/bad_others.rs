@@ -177,6 +177,16 @@ pub fn cases() -> Vec<Case> {
             vec![edit("tests/add.sh", SHELL, "true\n")],
         ),
         bad(
+            "shell: test ends before its checks",
+            "test_file_weakened",
+            vec![edit("tests/add.sh", SHELL, &format!("exit 0 # skip\n{SHELL}"))],
+        ),
+        bad(
+            "shell: test ends before its checks, under a condition",
+            "test_file_weakened",
+            vec![edit("tests/add.sh", SHELL, &format!("[ 1 = 1 ] && exit\n{SHELL}"))],
+        ),
+        bad(
             "shell: runner says ok",
             "hides_failure",
             vec![edit("run-tests.sh", RUN, &format!("{RUN}exit 0\n"))],
