@@ -8,6 +8,9 @@ use clap::{Args, Parser, Subcommand};
 use super::desktop::DesktopCommand;
 use super::governance::GovernanceCommand;
 use super::init::InitArgs;
+use super::values::{
+    IssueOf, builder, complexity, hash, issue_number, issue_of, limit, period, run_id, usd,
+};
 use crate::domain::ids::{IssueNumber, RepoName, RunId};
 use crate::domain::money::Usd;
 use crate::domain::plan::Complexity;
@@ -289,69 +292,6 @@ pub struct GateArgs {
     /// As if its issue were a bug: a regression test is wanted
     #[arg(long)]
     pub bug: bool,
-}
-
-fn issue_number(text: &str) -> Result<IssueNumber, String> {
-    let digits = text.trim().trim_start_matches('#');
-    match digits.parse::<u32>() {
-        Ok(number) if number > 0 => Ok(IssueNumber(u64::from(number))),
-        Ok(_) | Err(_) => Err("it takes issue numbers, like 12,14".to_owned()),
-    }
-}
-
-pub(super) fn usd(text: &str) -> Result<Usd, String> {
-    let amount = text.trim_start_matches('$').parse().ok().and_then(Usd::from_usd);
-    amount.ok_or_else(|| "it takes a number of USD from 0 to 1000000".to_owned())
-}
-
-fn complexity(text: &str) -> Result<Complexity, String> {
-    match text {
-        "low" => Ok(Complexity::Low),
-        "medium" => Ok(Complexity::Medium),
-        "high" => Ok(Complexity::High),
-        _ => Err("it takes low, medium or high".to_owned()),
-    }
-}
-
-fn builder(text: &str) -> Result<Builder, String> {
-    text.parse()
-}
-
-fn period(text: &str) -> Result<Period, String> {
-    text.parse()
-}
-
-fn limit(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (1..=1_000).contains(number));
-    number.ok_or_else(|| "it takes a number from 1 to 1000".to_owned())
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IssueOf {
-    pub repo: RepoName,
-    pub issue: IssueNumber,
-}
-
-fn issue_of(text: &str) -> Result<IssueOf, String> {
-    let takes = || "it takes OWNER/REPO#N, like octo/app#12".to_owned();
-    let (repo, number) = text.split_once('#').ok_or_else(takes)?;
-    Ok(IssueOf { repo: repo.parse().map_err(|_| takes())?, issue: issue_number(number)? })
-}
-
-fn hash(text: &str) -> Result<String, String> {
-    let possible =
-        (4..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if possible {
-        Ok(text.to_ascii_lowercase())
-    } else {
-        Err("it takes 4 to 64 hexadecimal digits".to_owned())
-    }
-}
-
-fn run_id(text: &str) -> Result<RunId, String> {
-    let possible = (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    if possible { Ok(RunId::new(text)) } else { Err("it takes the id of a run".to_owned()) }
 }
 
 #[cfg(test)]

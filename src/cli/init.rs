@@ -34,7 +34,7 @@ pub struct InitArgs {
     #[arg(long, value_name = "MODEL", requires = "local_url")]
     pub local_model: Option<String>,
     /// The ceiling of each night, in USD
-    #[arg(long, value_name = "USD", value_parser = super::args::usd)]
+    #[arg(long, value_name = "USD", value_parser = super::values::usd)]
     pub budget: Option<Usd>,
     /// Ask nothing
     #[arg(long, short = 'y')]

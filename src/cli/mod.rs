@@ -27,6 +27,7 @@ mod serve;
 mod signals;
 mod status;
 mod transcript;
+mod values;
 mod watch;
 mod why;
 

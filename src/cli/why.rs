@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::args::IssueOf;
+use super::values::IssueOf;
 use super::client::Client;
 use super::{CliError, print_json, printable};
 use crate::app::{self, AppError};

@@ -64,6 +64,12 @@ impl Git {
         Ok(Self { children, mirrors, plain_host: None, locks: Arc::default() })
     }
 
+    /// The same with another place for mirrors: for who looks and keeps nothing.
+    pub fn elsewhere(&self, folder: &Path) -> Result<Self, GitError> {
+        let plain_host = self.plain_host.clone();
+        Ok(Self { plain_host, ..Self::new(self.children.clone(), folder)? })
+    }
+
     /// The same, for a GitHub whose API is asked over plain http.
     #[must_use]
     pub fn with_api(mut self, api_url: &Url) -> Self {

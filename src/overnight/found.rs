@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
-use super::planning::{PlanError, open_mirror};
 use super::settings::Parts;
 use crate::domain::ids::RepoName;
 use crate::domain::issue::Repository;
@@ -44,9 +44,16 @@ async fn look(
     repo: &RepoName,
     repository: &Repository,
 ) -> Result<Vec<String>, String> {
-    let mirror = open_mirror(parts, &parts.github, repo, repository)
+    // A plan leaves nothing behind, so what it reads goes with it.
+    let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+    let git = parts.git.elsewhere(folder.path()).map_err(|error| error.to_string())?;
+    let cannot = |why: String| format!("the repository cannot be cloned: {why}");
+    let token =
+        parts.github.token_for_git(repo).await.map_err(|error| cannot(error.to_string()))?;
+    let mirror = git
+        .mirror(repo, &repository.clone_url, token, CancellationToken::new())
         .await
-        .map_err(|error: PlanError| format!("the repository cannot be cloned: {error}"))?;
+        .map_err(|error| cannot(error.to_string()))?;
     let tip = mirror.tip(&repository.default_branch).await.map_err(|error| error.to_string())?;
     let tip = tip.ok_or_else(|| format!("`{}` has no commit", repository.default_branch))?;
     let policy = parts.gate.policy(&mirror, &tip).await.map_err(|error| error.to_string())?;

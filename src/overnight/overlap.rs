@@ -3,10 +3,12 @@
 //! Reads the board and the mirror. A change that overlaps with one of them is stacked on it, so
 //! that both can be merged one after the other; where it can't be, the gate refuses it.
 
+use std::collections::BTreeSet;
+
 use super::issue::Worker;
 use super::night::EngineError;
 use crate::domain::ids::{CommitId, IssueNumber, branch_for};
-use crate::domain::plan::DependencyMode;
+use crate::domain::plan::{DependencyMode, Plan};
 use crate::domain::run::IssueStatus;
 use crate::gate::OpenWork;
 use crate::gate::rules::overlap::overlaps;
@@ -36,7 +38,10 @@ pub(super) async fn open(
             let name = number.map_or_else(|| row.issue_number.to_string(), |it| format!("#{it}"));
             open.then_some((row.issue_number, name, row.head_sha?))
         });
-        earlier.chain(tonight).filter(|(issue, ..)| *issue != worker.number()).collect()
+        // What stands on this issue's work waits for it, and is no ground to stand on.
+        let above = dependents(&board.plan, worker.number());
+        let other = |issue: &IssueNumber| *issue != worker.number() && !above.contains(issue);
+        earlier.chain(tonight).filter(|(issue, ..)| other(issue)).collect()
     };
     let mut found = Vec::new();
     for (issue, name, tip) in known {
@@ -53,6 +58,20 @@ pub(super) async fn open(
         found.push(Open { issue, tip, work });
     }
     Ok(found)
+}
+
+/// Who depends on an issue, through however many others.
+fn dependents(plan: &Plan, of: IssueNumber) -> BTreeSet<IssueNumber> {
+    let mut found = BTreeSet::new();
+    let mut next = vec![of];
+    while let Some(number) = next.pop() {
+        for issue in &plan.issues {
+            if issue.depends_on.contains(&number) && found.insert(issue.issue_number) {
+                next.push(issue.issue_number);
+            }
+        }
+    }
+    found
 }
 
 /// The branch that a change has to stand on because it touches a file of an open pull request: the

@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_status_becomes_sentences() {
-        let out = b"1 .M N... 100644 100644 100644 a a a b.txt\0\
+        let out = b"1 .M N... 100644 100644 100644 a a b.txt\0\
             1 A. N... 000000 100644 100644 0 a new file\0\
             u UU N... 100644 100644 100644 100644 a b c both\0";
         let found = sentences(out);
