@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::values::IssueOf;
 use super::client::Client;
+use super::values::IssueOf;
 use super::{CliError, print_json, printable};
 use crate::app::{self, AppError};
 use crate::config::Config;

@@ -97,8 +97,12 @@ async fn a_running_server_is_talked_to() {
     let run = town.foreman(&["run", "octo/app", "--issues", "1"]).await;
     assert_eq!(run.code, Some(0), "{run:#?}");
     let pull = format!("/octo/app/pull/{}", town.github.pulls(&repo())[0].number);
-    for said in ["in the server at", "#1 ✓  passed every check", "Pull requests, in the order to review them\n  ✓ #1", &pull]
-    {
+    for said in [
+        "in the server at",
+        "#1 ✓  passed every check",
+        "Pull requests, in the order to review them\n  ✓ #1",
+        &pull,
+    ] {
         assert!(run.out.contains(said), "{said}: {run:#?}");
     }
 
