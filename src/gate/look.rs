@@ -95,7 +95,8 @@ impl Asked {
                 line
             };
             for word in line.split_whitespace() {
-                if !(word.starts_with('#') && word[1..].starts_with(|c: char| c.is_ascii_digit())) {
+                let reference = word.trim_start_matches(['(', '[', '`']).strip_prefix('#');
+                if !reference.is_some_and(|it| it.starts_with(|c: char| c.is_ascii_digit())) {
                     text.push_str(&word.to_lowercase());
                     text.push(' ');
                 }

@@ -94,10 +94,29 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     mirror.fetch().await?;
     let built_on = worker.state.stand.base.clone();
     let open = overlap::open(worker, mirror, &built_on).await?;
-    if let Some((on, branch)) = overlap::to_stack_on(worker, mirror, &work, &open).await? {
-        worker.state.stand.base_branch = branch;
-        worker.state.stand.on = Some(on);
+    let above = overlap::to_stack_on(worker, mirror, &work, &open).await?;
+    let alone = judged(worker, mirror, &work, above.as_ref().map(|one| &one.tip)).await?;
+    let passed = matches!(alone, Came::Judged(_, Event::Passed { .. }));
+    match above {
+        // What is wrong by itself is put right first; then it has to fit on the other's work too.
+        Some(one) if passed => {
+            worker.state.stand.base_branch = one.work.branch;
+            worker.state.stand.on = Some(one.issue);
+            judged(worker, mirror, &work, None).await
+        }
+        Some(_) | None => Ok(alone),
     }
+}
+
+/// Judges the work on the tip of its base. `above`: the tip that it will stand on if it passes, so
+/// that what is in there is no overlap.
+async fn judged(
+    worker: &mut Worker<'_>,
+    mirror: &Mirror,
+    work: &CommitId,
+    above: Option<&CommitId>,
+) -> Result<Came, EngineError> {
+    let built_on = worker.state.stand.base.clone();
     let published = worker.context.request.config.create_prs_automatically;
     let moved = match worker.state.stand.on {
         // Its blocker was not published: what carries that name on GitHub is something else.
@@ -106,9 +125,9 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     };
     let tip = moved.unwrap_or_else(|| built_on.clone());
     let (commit, tree) = if tip == built_on {
-        (work.clone(), mirror.tree_of(&work).await?)
+        (work.clone(), mirror.tree_of(work).await?)
     } else {
-        match merged(worker, &tip, &work).await? {
+        match merged(worker, &tip, work).await? {
             Ok(merged) => merged,
             Err(files) => {
                 worker.state.stand.base = tip.clone();
@@ -123,8 +142,11 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
         let alone = worker.state.stand.on.is_some() || base_verdict.dependencies_unavailable;
         return Ok(if alone { Came::Skip(skip) } else { Came::Halt(skip) });
     }
-    let open: Vec<gate::OpenWork> =
-        overlap::open(worker, mirror, &tip).await?.into_iter().map(|one| one.work).collect();
+    let open: Vec<gate::OpenWork> = overlap::open(worker, mirror, above.unwrap_or(&tip))
+        .await?
+        .into_iter()
+        .map(|one| one.work)
+        .collect();
     worker.context.parts.failpoints.hit("gate.before");
     let policy = worker.context.parts.gate.policy(mirror, &tip).await?;
     let labels = labels::trusted(worker, &policy).await;

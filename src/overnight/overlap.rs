@@ -13,6 +13,7 @@ use crate::gate::rules::overlap::overlaps;
 use crate::git::{Mirror, TreeOrCommit};
 
 /// One of them with the issue it belongs to and its tip.
+#[derive(Clone)]
 pub(super) struct Open {
     pub issue: IssueNumber,
     pub tip: CommitId,
@@ -55,14 +56,14 @@ pub(super) async fn open(
     Ok(found)
 }
 
-/// The branch that a change has to stand on because it touches a file of an open pull request: the
-/// one whose tip contains all the others that it overlaps with.
+/// What a change has to stand on because it touches a file of an open pull request: the one whose
+/// tip contains all the others that it overlaps with.
 pub(super) async fn to_stack_on(
     worker: &Worker<'_>,
     mirror: &Mirror,
     work: &CommitId,
     open: &[Open],
-) -> Result<Option<(IssueNumber, String)>, EngineError> {
+) -> Result<Option<Open>, EngineError> {
     let stacks = worker.context.request.config.dependency_mode == DependencyMode::Stack;
     if !stacks || open.is_empty() {
         return Ok(None);
@@ -84,7 +85,7 @@ pub(super) async fn to_stack_on(
             || mirror.is_ancestor(&worker.state.stand.base, &one.tip).await?;
         let there = mirror.tip(&one.work.branch).await?.as_ref() == Some(&one.tip);
         if holds_all && stands && there {
-            return Ok(Some((one.issue, one.work.branch.clone())));
+            return Ok(Some((*one).clone()));
         }
     }
     Ok(None)
