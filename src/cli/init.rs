@@ -3,6 +3,10 @@
 //!
 //! Asks at a terminal; elsewhere takes flags alone. Never changes a line that is there: what `.env`
 //! says already stays, and a `foreman.toml` is left as it is.
+#![allow(
+    clippy::doc_markdown,
+    reason = "the flags' comments are the help text, shown as they stand"
+)]
 
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal as _, Read as _, Write as _};
