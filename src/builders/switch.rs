@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -30,12 +31,14 @@ pub enum SwitchError {
 pub struct Switchboard {
     store: Store,
     rules: SwitchRules,
+    /// When these rules began to hold: what was never switched stands so since then.
+    begun: DateTime<Utc>,
 }
 
 impl Switchboard {
     #[must_use]
-    pub const fn new(store: Store, rules: SwitchRules) -> Self {
-        Self { store, rules }
+    pub fn new(store: Store, rules: SwitchRules) -> Self {
+        Self { store, rules, begun: Utc::now() }
     }
 
     #[must_use]
@@ -45,7 +48,7 @@ impl Switchboard {
 
     /// Where it stands.
     pub async fn state(&self) -> Result<SwitchState, StoreError> {
-        self.store.switch_state(self.rules).await
+        self.store.switch_state(self.rules, self.begun).await
     }
 
     /// Puts it by a person's word. Put to the desktop builder it stays there until a person puts it

@@ -60,7 +60,7 @@ impl ReasonCode {
                 "Set `OPENAI_API_KEY` anew where it is `auth`; else read the provider's words in the reason."
             }
             Self::PublishFailed => {
-                "Read GitHub's words; often a permission of the token. If `foreman/issue-N` was pushed without a pull request, delete that branch before the next night."
+                "Read GitHub's words; often a permission of the token. The next night tries again; a branch that was pushed is judged anew and published without asking a model."
             }
             Self::BaseMoved => "Look at the repository's default branch, start another night.",
             Self::Internal => {

@@ -8,7 +8,7 @@ use sqlx::AnyConnection;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::tx::{self, Tx, number};
+use super::tx::{Tx, number};
 use super::{Store, StoreError};
 use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::ids::{IssueNumber, RepoName, RunId};
@@ -26,18 +26,17 @@ pub struct SeenApproval {
 }
 
 impl Store {
-    /// Where the switch stands now.
-    pub async fn switch_state(&self, rules: SwitchRules) -> Result<SwitchState, StoreError> {
+    /// Where the switch stands now; `begun` is since when it stands where it was never switched.
+    pub async fn switch_state(
+        &self,
+        rules: SwitchRules,
+        begun: DateTime<Utc>,
+    ) -> Result<SwitchState, StoreError> {
         let mut connection = self.inner.pool.acquire().await?;
-        let now = match self.inner.clock.local(self.inner.postgres) {
-            Some(now) => now,
-            None => tx::postgres_now(&mut connection).await?,
-        };
-        let now = from_micros(now);
         let stored = stored(&mut connection).await?;
         Ok(match stored {
-            Some((state, _)) => state.under(rules, now),
-            None => SwitchState::first(rules, now),
+            Some((state, _)) => state.under(rules, begun),
+            None => SwitchState::first(rules, begun),
         })
     }
 
