@@ -436,7 +436,7 @@ async fn a_cargo_crate_is_detected_and_judged() {
         Place::new(&[("Cargo.toml", manifest), ("src/lib.rs", LIB), (".gitignore", ignore)]).await;
     let base = place.judge_base().await;
     assert!(base.green, "{:?}", base.red);
-    assert_eq!(base.detected, ["Cargo (Cargo.toml)"]);
+    assert_eq!(base.detected[0], "Cargo (Cargo.toml)", "{:?}", base.detected);
 
     let good = LIB.replace(
         "#[cfg(test)]",

@@ -304,7 +304,7 @@ fn unnamed_tests(change: &Changed, found: &mut Vec<Violation>) {
 /// A new line that ends the script with success while checks still follow it.
 fn cut_short(change: &Changed, checks: &Regex) -> Option<u32> {
     static LEAVES: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"(?:^|[\s;&|{(])(?:exit|return)(?:\s+0)?\s*(?:$|[;&|})])"));
+        LazyLock::new(|| pattern(r"(?:^|[\s;&|{(])(?:exit|return)(?:\s+0)?\s*(?:$|[;&|})#])"));
     let code = code_of(&change.new, Language::Shell, Strings::Keep);
     let lines: Vec<&str> = code.lines().collect();
     change.added.iter().map(|line| line.number).find(|number| {

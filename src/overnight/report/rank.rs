@@ -141,7 +141,7 @@ fn of_check(check: &Check, add: &mut impl FnMut(u32, String)) {
         add(1, format!("{} could not run: {first}", check.name));
     }
     match check.name.as_str() {
-        "dependencies_named" if !first.is_empty() && first != "no new dependency" => {
+        "dependencies_named" if first.starts_with("new dependency") => {
             add(2, format!("new dependencies: {}", check.findings.join(", ")));
         }
         "regression_test" if first.starts_with("no test") => {
