@@ -21,7 +21,7 @@ pub use wiring::{ceilings, credential, places, sandbox_mode, tiers};
 
 use crate::builders::{Builders, Healing, Switchboard};
 use crate::config::{Config, Database};
-use crate::desktop_sync::DesktopSync;
+use crate::desktop_sync::{DesktopSync, QuickChecks};
 use crate::domain::redact::Redactor;
 use crate::failpoint::{self, Failpoints};
 use crate::gate::{Gate, GateError, Overrides};
@@ -138,7 +138,8 @@ impl App {
             github.clone(),
             Some(store.clone()),
             failpoints.clone(),
-        );
+        )
+        .checked_by(QuickChecks::new(Ok(sandbox.clone()), wiring::quick_checks(&config)));
         let settings = wiring::settings(&config, sole_owner);
         let parts = Parts {
             store: store.clone(),
@@ -347,11 +348,19 @@ pub async fn reading_desk(config: &Config) -> Result<Desk, AppError> {
 /// The local clones by themselves, for a command while no server runs. `store`: where events go.
 pub async fn open_desktop(config: &Config, store: Option<Store>) -> Result<DesktopSync, AppError> {
     let children = Children::start(PathBuf::from("/proc/self/exe")).map_err(AppError::Children)?;
-    let git = Git::new(children, &config.data_dir)?;
+    let git = Git::new(children.clone(), &config.data_dir)?;
     git.version().await?;
     let github = GitHub::new(&config.github.api_url, wiring::credential(config))?;
     let settings = wiring::desktop(config);
-    Ok(DesktopSync::with_failpoints(settings, git, github, store, armed()?))
+    let desktop = DesktopSync::with_failpoints(settings, git, github, store, armed()?);
+    let checks = wiring::quick_checks(config);
+    if checks.is_empty() {
+        return Ok(desktop);
+    }
+    let (mode, helper) = (wiring::sandbox_mode(config), PathBuf::from("/proc/self/exe"));
+    let sandbox = Sandbox::detect(children, mode, helper).await;
+    let sandbox = sandbox.map_err(|error| error.to_string());
+    Ok(desktop.checked_by(QuickChecks::new(sandbox, checks)))
 }
 
 /// The place to die at, if one is armed.

@@ -4,6 +4,8 @@
 //! Nothing is ever forced, stashed, reset or cleaned. Whatever fails before the branch moved is
 //! undone exactly; a death at any moment is ended by `recover`.
 
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 
 use super::apply::{self, Hold};
@@ -11,11 +13,13 @@ use super::compare::{Change, Comparison, Outcome};
 use super::journal::{Journal, Stage};
 use super::recover::{self, Recovered};
 use super::refs::{self, Set};
+use super::shadow::Shadow;
 use super::snapshot::{self, Snapshot};
 use super::{CloneError, LocalClone, swap};
 use crate::domain::ids::{CommitId, TreeId};
 use crate::git::mirror::parse_id;
-use crate::git::{Author, GitError};
+use crate::git::{Author, GitError, checkout};
+use crate::process::Identity;
 
 /// What a merge did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,21 +47,21 @@ pub enum MergeError {
 }
 
 impl LocalClone {
-    /// Brings in what `comparison` predicted, as long as everything still is as it was then.
+    /// Brings in what `comparison` predicted, which is `to` of [`predict`](Self::predict), as long as
+    /// everything still is as it was then.
     pub async fn merge(
         &self,
         snapshot: &Snapshot,
         comparison: &Comparison,
-        message: &str,
+        to: &CommitId,
         author: &Author,
         at: DateTime<Utc>,
     ) -> Result<Merged, MergeError> {
         let Some(_held) = Hold::take(&self.layout)? else { return Err(MergeError::Busy) };
         recover::recover(&self.layout)?;
-        let to = self.target(comparison, message, author, at).await?;
         let stage = Stage::of(&self.layout);
         let done = match apply::begin(&self.layout, &stage) {
-            Ok(true) => self.apply(&stage, snapshot, comparison, &to, author, at).await,
+            Ok(true) => self.apply(&stage, snapshot, comparison, to, author, at).await,
             Ok(false) => Err(MergeError::Busy),
             Err(error) => Err(error.into()),
         };
@@ -80,6 +84,18 @@ impl LocalClone {
                 Err(second) => Err(MergeError::Stuck(format!("{error}; then {second}"))),
             },
         }
+    }
+
+    /// A fresh checkout of a commit that the shadow has, at `dir`, owned by `owner`. Shares nothing
+    /// with the clone.
+    pub async fn check_out(
+        &self,
+        commit: &CommitId,
+        dir: &Path,
+        owner: Option<Identity>,
+    ) -> Result<(), GitError> {
+        let Shadow { git, dir: from, cancel, .. } = &self.shadow;
+        checkout::checkout(git, from, commit, dir, owner, cancel).await
     }
 
     /// Ends what a merge that was cut short began; says in a sentence what it did.
@@ -107,8 +123,8 @@ impl LocalClone {
         })
     }
 
-    /// The commit that the branch will be at.
-    async fn target(
+    /// The commit that the branch will be at. It is made in the shadow; the clone has it not yet.
+    pub async fn predict(
         &self,
         comparison: &Comparison,
         message: &str,
