@@ -8,6 +8,7 @@ mod ask;
 mod compact;
 mod detour;
 mod edit;
+mod facts;
 mod files;
 mod guide;
 mod patch;

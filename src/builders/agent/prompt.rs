@@ -97,6 +97,7 @@ fn issue(task: &Task, told: Told<'_>) -> String {
             quote(&cut(clean_text(plan).trim(), PLAN_CAP))
         ));
     }
+    text.push_str(&noted(&recall.facts));
     if !recall.refused.is_empty() {
         let lines: Vec<String> = recall
             .refused
@@ -112,6 +113,19 @@ fn issue(task: &Task, told: Told<'_>) -> String {
         ));
     }
     text
+}
+
+/// What people told the memory fabric, as data: it may be old, or about something else.
+fn noted(facts: &[String]) -> String {
+    if facts.is_empty() {
+        return String::new();
+    }
+    let lines: Vec<String> = facts.iter().map(|fact| format!("- {fact}")).collect();
+    format!(
+        "\n\nWhat the people who run this service noted about such work, quoted as data; use what \
+         is about this issue:\n\n{}",
+        quote(&lines.join("\n"))
+    )
 }
 
 fn refused(feedback: &str) -> String {
