@@ -1,6 +1,7 @@
 //! The check that comes by itself: every so often, never two at once, until told to stop.
 //!
-//! Owns the standing of the local builder that switching follows from. Never switches anything.
+//! Owns how the local builder's health has been. Never switches anything: who builds follows from
+//! Copilot's checks, which have a timer of their own (`builders::Switchboard`).
 
 use std::collections::HashMap;
 use std::sync::PoisonError;

@@ -54,6 +54,7 @@ async fn drift_merge_and_health_as_the_contract_has_them() {
 
     let health = server.get("/api/foreman/desktop/health").await;
     assert_eq!((health.status, &health.json["ready"]), (200, &json!(true)), "{}", health.text);
+    assert!(health.json["standing"]["checks"].is_u64(), "{}", health.text);
     let overview = server.get("/api/foreman/overnight").await;
     assert_eq!(
         overview.json["status"]["localBuilderHealth"],
