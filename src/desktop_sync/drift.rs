@@ -176,9 +176,9 @@ impl DesktopSync {
     async fn end_leftovers(&self, id: &str, clone: &LocalClone) {
         match clone.end_leftovers().await {
             Ok(None) | Err(MergeError::Busy) => {}
-            Ok(Some(what)) => {
-                tracing::warn!(repository = id, "{id}: {what}");
-                self.note_recovered(id, &what).await;
+            Ok(Some(ended)) => {
+                tracing::warn!(repository = id, "{id}: {}", ended.said);
+                self.note_recovered(id, &ended).await;
             }
             Err(error) => {
                 tracing::error!(repository = id, %error, "{id}: half a merge could not be ended");

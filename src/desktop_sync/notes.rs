@@ -9,6 +9,7 @@ use super::quick_check::CheckFailure;
 use super::records::{DriftDetectionResult, DriftState, RepositoryHealth, SyncEventType};
 use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::ids::RepoName;
+use crate::git::clone::Ended;
 
 /// Files that an event names of a long list.
 const MOST_FILES: usize = 100;
@@ -106,14 +107,19 @@ impl DesktopSync {
         self.tell(vec![with_drift(event, drift)]).await;
     }
 
-    pub(super) async fn note_recovered(&self, id: &str, what: &str) {
-        let event = event(
-            EventType::DesktopSyncFailed,
-            SyncEventType::SyncFailed,
-            id,
-            format!("`{id}`: {what}"),
-        );
-        let event = event.severity(Severity::Medium).with("errorMessage", what);
+    /// A merge that was cut short, by a death of ours, was ended.
+    pub(super) async fn note_recovered(&self, id: &str, ended: &Ended) {
+        let (kind, what) = match ended.merged {
+            true => (EventType::DesktopSync, SyncEventType::SyncCompleted),
+            false => (EventType::DesktopSyncFailed, SyncEventType::SyncFailed),
+        };
+        let severity = if ended.merged { Severity::Low } else { Severity::Medium };
+        let event = event(kind, what, id, format!("`{id}`: {}", ended.said)).severity(severity);
+        let event = event.with("syncSuccess", ended.merged).with("recovered", true);
+        let event = match ended.merged {
+            true => event,
+            false => event.with("errorMessage", ended.said.as_str()),
+        };
         self.tell(vec![event]).await;
     }
 

@@ -31,6 +31,15 @@ pub struct Merged {
     pub files: usize,
 }
 
+/// How a merge that was cut short ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The branch had moved, so the rest followed; else all went back.
+    pub merged: bool,
+    /// A sentence about it.
+    pub said: String,
+}
+
 /// Why nothing was merged. The clone is as it was, but for the last.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
@@ -98,8 +107,8 @@ impl LocalClone {
         checkout::checkout(git, from, commit, dir, owner, cancel).await
     }
 
-    /// Ends what a merge that was cut short began; says in a sentence what it did.
-    pub async fn end_leftovers(&self) -> Result<Option<String>, MergeError> {
+    /// Ends what a merge that was cut short began.
+    pub async fn end_leftovers(&self) -> Result<Option<Ended>, MergeError> {
         if !self.has_leftovers() {
             return Ok(None);
         }
@@ -108,19 +117,20 @@ impl LocalClone {
         let recovered = tokio::task::spawn_blocking(move || recover::recover(&layout))
             .await
             .map_err(|error| CloneError::Format(error.to_string()))??;
-        Ok(match recovered {
-            Recovered::Nothing => None,
+        let said = match &recovered {
+            Recovered::Nothing => return Ok(None),
             Recovered::Finished(to) => {
-                Some(format!("a merge that was cut short was finished; the branch is at {to}"))
+                format!("a merge that was cut short was finished; the branch is at {to}")
             }
             Recovered::RolledBack(left) if left.is_empty() => {
-                Some("a merge that was cut short was rolled back".to_owned())
+                "a merge that was cut short was rolled back".to_owned()
             }
-            Recovered::RolledBack(left) => Some(format!(
+            Recovered::RolledBack(left) => format!(
                 "a merge that was cut short was rolled back, but for {}, which somebody changed",
                 left.join(", ")
-            )),
-        })
+            ),
+        };
+        Ok(Some(Ended { merged: matches!(recovered, Recovered::Finished(_)), said }))
     }
 
     /// The commit that the branch will be at. It is made in the shadow; the clone has it not yet.
