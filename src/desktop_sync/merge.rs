@@ -106,7 +106,14 @@ impl DesktopSync {
         }
         let _turn = self.turn(repository).await.map_err(unknown)?;
         let looked = self.look_until(repository, cancel).await;
-        let again = self.wanted(id, looked, false).await?;
+        let again = match self.wanted(id, looked, false).await {
+            Ok(again) => again,
+            Err(error) => {
+                // What was begun ends, as an event too.
+                self.note_failed(&wanted.drift, &error.to_string(), false).await;
+                return Err(error);
+            }
+        };
         let facts = |it: &Wanted| {
             let it = &it.found.comparison;
             (it.local.clone(), it.remote.clone(), it.outcome.clone())
@@ -183,6 +190,7 @@ impl DesktopSync {
             let blockers = reasons.clone();
             let drift = DriftDetectionResult { safe_to_merge: false, blockers, ..drift };
             self.note_refused(&drift, repo.as_ref()).await;
+            self.note_failed(&drift, &reasons.join("; "), false).await;
             return DesktopError::NotSafe { id, reasons };
         }
         let why = error.to_string();
