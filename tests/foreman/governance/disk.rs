@@ -39,19 +39,21 @@ async fn a_full_disk_is_503_for_writing_until_there_is_room() {
     // Somebody else takes the rest of the disk, which only the server's own processes see.
     let inside = format!("/proc/{}/root{}", server.pid(), disk.display());
     let filler = Path::new(&inside).join("filler");
-    let mut file = std::fs::File::create(&filler).expect("a name");
-    while file.write_all(&[7; 4_096]).is_ok() {}
-    drop(file);
     let mut written = 3;
-    let refused = loop {
-        let answer = remember(&server, written).await;
-        if answer.status != 200 {
-            break answer;
-        }
-        written += 1;
-        assert!(written < MOST, "the disk is never full");
-    };
-    for answer in [refused, remember(&server, MOST).await] {
+    for _ in 0..2 {
+        // Emptying its own log may give the database a little room again: that goes too.
+        let mut options = std::fs::File::options();
+        let mut file = options.create(true).append(true).open(&filler).expect("a name");
+        while file.write_all(&[7; 4_096]).is_ok() {}
+        drop(file);
+        let answer = loop {
+            let answer = remember(&server, written).await;
+            if answer.status != 200 {
+                break answer;
+            }
+            written += 1;
+            assert!(written < MOST, "the disk is never full");
+        };
         assert_eq!((answer.status, &answer.json["code"]), (503, &json!("storage_full")));
         let said = answer.json["error"].as_str().expect("a sentence");
         assert!(said.contains("no room left") && said.contains("free some disk space"), "{said}");
