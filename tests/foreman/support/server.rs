@@ -46,7 +46,15 @@ impl Server {
         bytes: u32,
     ) -> Self {
         let mut command = Command::new("bwrap");
-        command.args(["--dev-bind", "/", "/", "--size", &bytes.to_string(), "--tmpfs"]);
+        command.args([
+            "--die-with-parent",
+            "--dev-bind",
+            "/",
+            "/",
+            "--size",
+            &bytes.to_string(),
+            "--tmpfs",
+        ]);
         command.arg(disk).args(["--", FOREMAN]);
         Self::listening(command, env, cwd).await
     }
