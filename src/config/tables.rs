@@ -250,6 +250,9 @@ pub struct CopilotTable {
     pub work_seconds: u32,
     /// Seconds between two looks. Default 30.
     pub poll_seconds: u32,
+    /// USD that one of its sessions is booked at: GitHub bills premium requests and tells nobody.
+    /// Default 0.
+    pub session_usd: Usd,
     /// The label on its pull requests that passed. Default `foreman:passed`.
     pub label: String,
 }
@@ -261,6 +264,7 @@ impl Default for CopilotTable {
             start_seconds: 600,
             work_seconds: 3_600,
             poll_seconds: 30,
+            session_usd: Usd::ZERO,
             label: "foreman:passed".to_owned(),
         }
     }

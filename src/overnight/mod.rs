@@ -7,6 +7,7 @@ mod branch;
 mod build;
 mod copilot;
 mod copilot_before;
+mod copilot_give;
 mod copilot_mark;
 mod copilot_texts;
 mod describe;

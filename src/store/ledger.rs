@@ -28,7 +28,7 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 tx.fence(&fence).await?;
-                reserve(tx, &fence, ask).await
+                reserve(tx, &fence, ask, None).await
             })
         })
         .await
@@ -69,7 +69,13 @@ impl Store {
     }
 }
 
-async fn reserve(tx: &mut Tx, fence: &Fence, ask: Reserve) -> Result<Reserved, StoreError> {
+/// `kind` stands in the tier's place where no model is called.
+pub(super) async fn reserve(
+    tx: &mut Tx,
+    fence: &Fence,
+    ask: Reserve,
+    kind: Option<&'static str>,
+) -> Result<Reserved, StoreError> {
     let known = sqlx::query("SELECT 1 FROM calls WHERE id = $1 AND run_id = $2")
         .bind(ask.id.as_str())
         .bind(fence.run.as_str())
@@ -97,7 +103,7 @@ async fn reserve(tx: &mut Tx, fence: &Fence, ask: Reserve) -> Result<Reserved, S
     .bind(number(ask.issue.0))
     .bind(ask.escalation.as_ref().map(|id| id.as_str().to_owned()))
     .bind(fence.epoch)
-    .bind(ask.tier.as_str())
+    .bind(kind.unwrap_or(ask.tier.as_str()))
     .bind(ask.model.clone())
     .bind(ask.estimate.nanos())
     .bind(tx.now)

@@ -36,6 +36,7 @@ mod read;
 mod reports;
 mod rows;
 mod runs;
+mod sessions;
 mod settle;
 mod status;
 mod transcript;
@@ -73,6 +74,7 @@ pub use rows::{
     EventStats, EventTotals, FirstBad, Incident, IncidentNote, IssueHistory, Known, NewAlert,
     Night, RunFilter, SignedHead, ToolRow,
 };
+pub use sessions::{Session, SessionBooked};
 pub use status::NightStatus;
 pub use transcript::{Telling, Turn, TurnRow};
 
