@@ -220,6 +220,12 @@ impl Overnight {
         self.0.parts.github.clone()
     }
 
+    /// For whoever tidies the mirrors besides the nights.
+    #[must_use]
+    pub fn git(&self) -> Git {
+        self.0.parts.git.clone()
+    }
+
     /// What people ask of quota, money, approvals and reports.
     #[must_use]
     pub fn desk(&self) -> Desk {

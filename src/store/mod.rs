@@ -31,6 +31,7 @@ mod money;
 mod notices;
 mod options;
 mod probe;
+mod pruning;
 mod rails;
 mod read;
 mod reports;
@@ -69,6 +70,7 @@ pub use money::{
     Admission, Admitted, Ceilings, RecoveredCalls, Refusal, Reserve, Reserved, Scope, Settlement,
 };
 pub use options::{DatabaseUrl, OpenOptions, StoreClock};
+pub use pruning::OldNights;
 pub use rows::{
     AlertRow, AttemptRow, AttemptStatus, CallRow, CallStatus, ChainReport, EffectRow, EventQuery,
     EventStats, EventTotals, FirstBad, Incident, IncidentNote, IssueHistory, Known, NewAlert,

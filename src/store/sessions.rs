@@ -4,7 +4,8 @@
 //! GitHub bills a session as premium requests and tells nobody what it cost: it is booked at the
 //! operator's price. Never a call of a model: `Store::calls` leaves them out.
 
-use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 
 use super::changes::Fence;
 use super::ledger;
@@ -117,15 +118,29 @@ impl Store {
         issue: Option<IssueNumber>,
     ) -> Result<(u64, Usd), StoreError> {
         let mut connection = self.inner.pool.acquire().await?;
-        let row = sqlx::query(
-            "SELECT CAST(COUNT(*) AS BIGINT), CAST(COALESCE(SUM(charge), 0) AS BIGINT) FROM calls \
-             WHERE run_id = $1 AND tier = 'copilot' AND status <> 'released' \
-             AND ($2 IS NULL OR issue = $2)",
-        )
-        .bind(run.as_str())
-        .bind(issue.map(|issue| number(issue.0)))
-        .fetch_one(&mut *connection)
-        .await?;
-        Ok((row.try_get::<i64, _>(0)?.unsigned_abs(), Usd::from_nanos(row.try_get(1)?)))
+        let all = of_run(&mut connection, run).await?;
+        let wanted = all.into_iter().filter(|it| issue.is_none_or(|issue| issue == it.0));
+        Ok(wanted.fold((0, Usd::ZERO), |sum, (_, count, cost)| (sum.0 + count, sum.1 + cost)))
     }
+}
+
+/// Each issue's sessions in a run, and what they are booked at.
+pub(super) async fn of_run(
+    connection: &mut AnyConnection,
+    run: &RunId,
+) -> Result<Vec<(IssueNumber, u64, Usd)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT issue, CAST(COUNT(*) AS BIGINT), CAST(COALESCE(SUM(charge), 0) AS BIGINT) \
+         FROM calls WHERE run_id = $1 AND tier = 'copilot' AND status <> 'released' GROUP BY issue",
+    )
+    .bind(run.as_str())
+    .fetch_all(connection)
+    .await?;
+    let number = |row: &AnyRow, at: usize| Ok::<_, StoreError>(row.try_get::<i64, _>(at)?);
+    rows.iter()
+        .map(|row| {
+            let (issue, count) = (number(row, 0)?.unsigned_abs(), number(row, 1)?.unsigned_abs());
+            Ok((IssueNumber(issue), count, Usd::from_nanos(number(row, 2)?)))
+        })
+        .collect()
 }
