@@ -116,7 +116,8 @@ pub struct Forgotten {
 
 /// The time before which a night has to have ended, in microseconds since 1970.
 fn forgotten_before(limits: Disk, now: DateTime<Utc>) -> i64 {
-    to_micros(now - chrono::Duration::days(i64::from(limits.transcript_days)))
+    let kept = chrono::Duration::days(i64::from(limits.transcript_days));
+    now.checked_sub_signed(kept).map_or(i64::MIN, to_micros)
 }
 
 /// How many turns of transcripts `forget` would take away.

@@ -10,7 +10,6 @@ use sqlx::{AnyConnection, Row as _};
 use super::changes::Fence;
 use super::ledger;
 use super::money::{Ceilings, Refusal, Reserve};
-use super::tx::number;
 use super::{Store, StoreError};
 use crate::domain::ids::{AttemptId, CallId, IssueNumber, RunId};
 use crate::domain::money::Usd;
@@ -136,11 +135,11 @@ pub(super) async fn of_run(
     .bind(run.as_str())
     .fetch_all(connection)
     .await?;
-    let number = |row: &AnyRow, at: usize| Ok::<_, StoreError>(row.try_get::<i64, _>(at)?);
+    let stored = |row: &AnyRow, at: usize| Ok::<_, StoreError>(row.try_get::<i64, _>(at)?);
     rows.iter()
         .map(|row| {
-            let (issue, count) = (number(row, 0)?.unsigned_abs(), number(row, 1)?.unsigned_abs());
-            Ok((IssueNumber(issue), count, Usd::from_nanos(number(row, 2)?)))
+            let (issue, count) = (stored(row, 0)?.unsigned_abs(), stored(row, 1)?.unsigned_abs());
+            Ok((IssueNumber(issue), count, Usd::from_nanos(stored(row, 2)?)))
         })
         .collect()
 }
