@@ -49,6 +49,7 @@ use crate::builders::Switchboard;
 use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::RunId;
 use crate::domain::run::{NightRequest, Run};
+use crate::git::Git;
 use crate::github::GitHub;
 use crate::store::{self, CancelOutcome, Created, Store, StoreError};
 

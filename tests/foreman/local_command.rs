@@ -50,7 +50,7 @@ async fn a_command_asks_its_own_server_and_nobody_else() {
     let id = run["id"].as_str().expect("an id");
     let told = format!("/api/foreman/overnight/runs/{id}/issues/1/transcript");
     let told = server.get(&told).await.text;
-    assert!(told.contains("LOCAL_BUILDER_COMMAND ended with exit code 0 after"), "{told}");
+    assert!(told.contains("LOCAL_BUILDER_COMMAND ended with exit code: 0 after"), "{told}");
     assert!(told.contains("both streams in one") && told.contains("the server said 200"), "{told}");
     town.assert_clean();
 }
