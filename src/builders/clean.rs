@@ -1,8 +1,7 @@
 //! Cleans text before a model sees it: what people cannot see must not speak to it.
 //!
 //! Pure. Takes out HTML comments, links that lead nowhere, zero-width, bidirectional, tag and control
-//! characters. Never
-//! judges what the visible text says.
+//! characters. Never judges what the visible text says.
 
 /// Text of an issue or comment, cleaned. An HTML comment that is never closed hides everything
 /// after it on GitHub, so it goes too.

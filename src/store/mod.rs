@@ -40,6 +40,7 @@ mod runs;
 mod sessions;
 mod settle;
 mod status;
+mod totals;
 mod transcript;
 mod tx;
 mod writer;

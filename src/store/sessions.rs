@@ -9,7 +9,9 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::changes::Fence;
 use super::ledger;
-use super::money::{Ceilings, Refusal, Reserve};
+use super::money::{Ceilings, Refusal, Reserve, Reserved};
+use super::totals::{self, Spent, spent_columns};
+use super::tx::Tx;
 use super::{Store, StoreError};
 use crate::domain::ids::{AttemptId, CallId, IssueNumber, RunId};
 use crate::domain::money::Usd;
@@ -74,8 +76,8 @@ impl Store {
                     ceilings,
                 };
                 Ok(match ledger::reserve(tx, &fence, ask, Some(KIND)).await? {
-                    super::Reserved::Dispatched(_) => SessionBooked::Yes,
-                    super::Reserved::Refused(refusal) => SessionBooked::Refused(refusal),
+                    Reserved::Dispatched(_) => SessionBooked::Yes,
+                    Reserved::Refused(refusal) => SessionBooked::Refused(refusal),
                 })
             })
         })
@@ -93,17 +95,7 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 tx.fence(&fence).await?;
-                sqlx::query(
-                    "UPDATE calls SET status = $1, settled_at = $2, \
-                     charge = CASE WHEN $1 = 'settled' THEN estimate ELSE 0 END \
-                     WHERE id = $3 AND run_id = $4 AND status IN ('dispatched', 'unknown')",
-                )
-                .bind(if begun { "settled" } else { "released" })
-                .bind(tx.now)
-                .bind(session.id.as_str())
-                .bind(fence.run.as_str())
-                .execute(&mut tx.conn)
-                .await?;
+                settle(tx, &fence, &session, begun).await?;
                 Ok(())
             })
         })
@@ -121,6 +113,41 @@ impl Store {
         let wanted = all.into_iter().filter(|it| issue.is_none_or(|issue| issue == it.0));
         Ok(wanted.fold((0, Usd::ZERO), |sum, (_, count, cost)| (sum.0 + count, sum.1 + cost)))
     }
+}
+
+async fn settle(
+    tx: &mut Tx,
+    fence: &Fence,
+    session: &Session,
+    begun: bool,
+) -> Result<(), StoreError> {
+    let before = sqlx::query(concat!(
+        "SELECT status, ",
+        spent_columns!(""),
+        " FROM calls WHERE id = $1 AND run_id = $2 AND status IN ('dispatched', 'unknown')"
+    ))
+    .bind(session.id.as_str())
+    .bind(fence.run.as_str())
+    .fetch_optional(&mut tx.conn)
+    .await?;
+    let Some(before) = before else { return Ok(()) };
+    let status: String = before.try_get(0)?;
+    let mut spent = Spent::read(&before, 1)?;
+    // An unknown one is booked for good already, at its price.
+    let booked = if status == "unknown" { spent.nanos } else { 0 };
+    let after = sqlx::query(
+        "UPDATE calls SET status = $1, settled_at = $2, \
+         charge = CASE WHEN $1 = 'settled' THEN estimate ELSE 0 END \
+         WHERE id = $3 AND run_id = $4 RETURNING charge",
+    )
+    .bind(if begun { "settled" } else { "released" })
+    .bind(tx.now)
+    .bind(session.id.as_str())
+    .bind(fence.run.as_str())
+    .fetch_one(&mut tx.conn)
+    .await?;
+    spent.nanos = after.try_get::<i64, _>(0)? - booked;
+    totals::add(tx, spent).await
 }
 
 /// Each issue's sessions in a run, and what they are booked at.
