@@ -37,8 +37,6 @@ use crate::store::{DataLock, DatabaseUrl, OpenOptions, Store, StoreClock, StoreE
 
 /// How often unfinished nights are looked for while the service runs.
 const RECONCILE_EVERY: Duration = Duration::from_secs(15);
-/// How often leftovers are looked for.
-const TIDY_EVERY: Duration = Duration::from_secs(3600);
 /// Kept of the shutdown bound for closing the server and the store.
 const CLOSING_RESERVE: Duration = Duration::from_secs(3);
 
@@ -181,7 +179,8 @@ impl App {
         let serving = http::serve(listener, router, closing.clone(), http::HEAD_WITHIN);
         let tidier = tokio::spawn({
             let (store, config) = (self.store.clone(), Arc::clone(&self.config));
-            async move { tidy_now_and_again(&store, &config).await }
+            let git = self.overnight.git();
+            async move { tidy::now_and_again(&store, &git, config.disk, &config.data_dir).await }
         });
         let reconciler = tokio::spawn({
             let overnight = self.overnight.clone();
@@ -253,30 +252,6 @@ impl App {
 
     fn closing_reserve(&self) -> Duration {
         CLOSING_RESERVE.min(self.config.shutdown / 2)
-    }
-}
-
-/// Takes away what old nights left, at the start and once an hour.
-async fn tidy_now_and_again(store: &Store, config: &Config) {
-    loop {
-        let now = std::time::SystemTime::now();
-        match tidy::leftovers(&config.data_dir, Some(store), config.disk, now).await {
-            Ok(found) => {
-                for leftover in &found {
-                    tracing::info!(
-                        bytes = leftover.bytes,
-                        "{} goes: {}",
-                        leftover.path.display(),
-                        leftover.why
-                    );
-                }
-                for error in tidy::remove(&found).await {
-                    tracing::warn!(%error, "a leftover of an old night stays: {error}");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the data folder could not be tidied: {error}"),
-        }
-        tokio::time::sleep(TIDY_EVERY).await;
     }
 }
 

@@ -167,7 +167,8 @@ pub(super) fn copilot(config: &Config) -> Option<CopilotSettings> {
         work: seconds(table.work_seconds),
         poll: seconds(table.poll_seconds),
     };
-    Some(CopilotSettings { limits, label: table.label.clone() })
+    let (session_usd, label) = (table.session_usd, table.label.clone());
+    Some(CopilotSettings { limits, session_usd, label })
 }
 
 /// Where alerts go besides the log.

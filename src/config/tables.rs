@@ -204,6 +204,8 @@ pub struct CopilotTable {
     pub work_seconds: u32,
     /// Seconds between two looks. Default 30.
     pub poll_seconds: u32,
+    /// USD that each of its sessions is booked at. Default 0.
+    pub session_usd: Usd,
     /// The label on its pull requests that passed. Default `foreman:passed`.
     pub label: String,
 }
@@ -215,6 +217,7 @@ impl Default for CopilotTable {
             start_seconds: 600,
             work_seconds: 3_600,
             poll_seconds: 30,
+            session_usd: Usd::ZERO,
             label: "foreman:passed".to_owned(),
         }
     }
@@ -257,11 +260,13 @@ pub struct Disk {
     pub keep_gb: u32,
     /// Days that the mirror of a repository is kept which no night looks at. Default 60.
     pub mirror_days: u32,
+    /// Days after a night's end that its transcripts and private refs are kept. Default 90.
+    pub transcript_days: u32,
 }
 
 impl Default for Disk {
     fn default() -> Self {
-        Self { floor_mb: 512, keep_days: 3, keep_gb: 20, mirror_days: 60 }
+        Self { floor_mb: 512, keep_days: 3, keep_gb: 20, mirror_days: 60, transcript_days: 90 }
     }
 }
 
