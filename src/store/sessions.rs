@@ -10,7 +10,6 @@ use sqlx::{AnyConnection, Row as _};
 use super::changes::Fence;
 use super::ledger;
 use super::money::{Ceilings, Refusal, Reserve, Reserved};
-use super::totals::{self, Spent, spent_columns};
 use super::tx::Tx;
 use super::{Store, StoreError};
 use crate::domain::ids::{AttemptId, CallId, IssueNumber, RunId};
@@ -95,8 +94,7 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 tx.fence(&fence).await?;
-                settle(tx, &fence, &session, begun).await?;
-                Ok(())
+                settle(tx, &fence, &session, begun).await
             })
         })
         .await
@@ -121,33 +119,19 @@ async fn settle(
     session: &Session,
     begun: bool,
 ) -> Result<(), StoreError> {
-    let before = sqlx::query(concat!(
-        "SELECT status, ",
-        spent_columns!(""),
-        " FROM calls WHERE id = $1 AND run_id = $2 AND status IN ('dispatched', 'unknown')"
-    ))
-    .bind(session.id.as_str())
-    .bind(fence.run.as_str())
-    .fetch_optional(&mut tx.conn)
-    .await?;
-    let Some(before) = before else { return Ok(()) };
-    let status: String = before.try_get(0)?;
-    let mut spent = Spent::read(&before, 1)?;
-    // An unknown one is booked for good already, at its price.
-    let booked = if status == "unknown" { spent.nanos } else { 0 };
-    let after = sqlx::query(
+    // An unknown one is booked for good already, at its price; the sums follow by themselves.
+    sqlx::query(
         "UPDATE calls SET status = $1, settled_at = $2, \
          charge = CASE WHEN $1 = 'settled' THEN estimate ELSE 0 END \
-         WHERE id = $3 AND run_id = $4 RETURNING charge",
+         WHERE id = $3 AND run_id = $4 AND status IN ('dispatched', 'unknown')",
     )
     .bind(if begun { "settled" } else { "released" })
     .bind(tx.now)
     .bind(session.id.as_str())
     .bind(fence.run.as_str())
-    .fetch_one(&mut tx.conn)
+    .execute(&mut tx.conn)
     .await?;
-    spent.nanos = after.try_get::<i64, _>(0)? - booked;
-    totals::add(tx, spent).await
+    Ok(())
 }
 
 /// Each issue's sessions in a run, and what they are booked at.
