@@ -92,7 +92,9 @@ async fn here(app: App, request: NightRequest, json: bool) -> Result<ExitCode, C
     } else {
         println!("\n{}", report::text(&run));
     }
-    if run.status.is_active() {
+    if let Some(why) = run.waits_for() {
+        say(json, why);
+    } else if run.status.is_active() {
         say(
             json,
             &format!(
@@ -149,6 +151,8 @@ pub async fn attend(
     tokio::pin!(following);
     let run = tokio::select! {
         run = &mut following => run?,
+        // Its events say why; here is nobody who could go on with it.
+        () = app.overnight.paused(id) => app.store.run(id).await?,
         () = signals.next() => {
             signalled = Some(Instant::now());
             say(json, "Stopping after the current effect; Ctrl-C once more ends at once");

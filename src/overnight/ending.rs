@@ -130,6 +130,29 @@ pub(super) async fn end_on(parts: &Parts, fence: &Fence, why: &str) -> Result<()
     Ok(())
 }
 
+/// A key is no longer taken: the night stays as it is until there is another and Foreman starts
+/// again.
+pub(super) async fn paused(
+    parts: &Parts,
+    fence: &Fence,
+    repo: &RepoName,
+    why: &str,
+) -> Result<(), EngineError> {
+    let said = format!(
+        "The night for {repo} is paused: {why}. Then start Foreman again: it goes on where it was. `foreman cancel {}` ends it instead",
+        fence.run
+    );
+    tracing::error!(run = %fence.run, "{said}");
+    let event = NewEvent::new(EventType::OvernightExecutionPaused, said.as_str())
+        .severity(Severity::High)
+        .run(&fence.run)
+        .with("owner", repo.owner())
+        .with("repo", repo.name());
+    let waiting = Change::RunStatus { status: RunStatus::Running, errors: vec![said] };
+    parts.store.apply(fence, vec![waiting, Change::Event(event)]).await?;
+    Ok(())
+}
+
 /// The changes that end rows nobody will work on any more.
 fn end_open_rows(run: &RunId, rows: Vec<IssueResult>, skip: &Skip) -> Vec<Change> {
     let mut changes = Vec::new();

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tracing::Instrument as _;
 
 use super::ending::skip_all;
 use super::issue::{self, IssueEnd};
@@ -44,7 +45,15 @@ pub(super) async fn work(
                 let repo = &context.request.repo;
                 let live = planning::with_live_token(&context.github, repo, mirror).await;
                 let mirror = live.unwrap_or_else(|_| mirror.clone());
-                (number, issue::work(context, &mirror, bases, number).await)
+                // The attempt is known once it is begun, or found.
+                let span = tracing::info_span!(
+                    "issue",
+                    run = %context.fence.run,
+                    issue = number.0,
+                    attempt = tracing::field::Empty,
+                );
+                let work = issue::work(context, &mirror, bases, number).instrument(span);
+                (number, work.await)
             });
         }
         let Some((number, end)) = working.next().await else { break };

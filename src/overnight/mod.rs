@@ -36,13 +36,15 @@ mod transition;
 mod vet;
 mod why;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::builders::Switchboard;
 use crate::domain::event::{EventType, NewEvent};
@@ -50,6 +52,8 @@ use crate::domain::ids::RunId;
 use crate::domain::run::{NightRequest, Run};
 use crate::github::GitHub;
 use crate::store::{self, CancelOutcome, Created, Store, StoreError};
+
+use night::Worked;
 
 pub use desk::Desk;
 pub use evidence::{EvidenceError, LogRef, logs_of, read_log};
@@ -95,6 +99,8 @@ struct Inner {
     active: Mutex<HashMap<RunId, CancellationToken>>,
     /// How often each night was taken up in vain.
     faults: Mutex<HashMap<RunId, u32>>,
+    /// The nights that wait for a person and a restart.
+    paused: watch::Sender<HashSet<RunId>>,
     tracker: TaskTracker,
     stopping: CancellationToken,
 }
@@ -106,6 +112,7 @@ impl Overnight {
             parts,
             active: Mutex::default(),
             faults: Mutex::default(),
+            paused: watch::Sender::default(),
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),
         }))
@@ -143,6 +150,8 @@ impl Overnight {
         let new = store::NewRun { id, request, idempotency, events: vec![event] };
         match parts.store.create_run(new).await? {
             Created::New(run) => {
+                // In the request's span: here a request id and a run meet.
+                tracing::info!(run = %run.id, "night {} for {}/{} is queued", run.id, run.owner, run.repo);
                 self.begin(run.id.clone());
                 Ok(run)
             }
@@ -202,6 +211,13 @@ impl Overnight {
         }
     }
 
+    /// Comes back when this night waits for a person and a restart.
+    pub async fn paused(&self, id: &RunId) {
+        let mut paused = self.0.paused.subscribe();
+        // The sender lives as long as we do.
+        paused.wait_for(|paused| paused.contains(id)).await.map(drop).ok();
+    }
+
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.0.parts.store
@@ -254,7 +270,9 @@ impl Overnight {
             return Ok(0);
         }
         let resumable = self.0.parts.store.resumable().await?;
-        Ok(resumable.into_iter().filter(|id| self.begin(id.clone())).count())
+        let paused = self.0.paused.borrow().clone();
+        let taken = resumable.into_iter().filter(|id| !paused.contains(id));
+        Ok(taken.filter(|id| self.begin(id.clone())).count())
     }
 
     /// Looks for unfinished nights now and again until shutdown: a night whose task ended on a
@@ -316,9 +334,13 @@ impl Overnight {
         self.0.tracker.spawn(async move {
             let here = here;
             let last_try = here.inner.lock_faults().get(&id).copied() >= Some(MOST_FAULTS);
-            match night::work(&here.inner.parts, &id, &stop, last_try).await {
-                Ok(()) => {
+            let span = tracing::info_span!("night", run = %id);
+            match night::work(&here.inner.parts, &id, &stop, last_try).instrument(span).await {
+                Ok(worked) => {
                     here.inner.lock_faults().remove(&id);
+                    if worked == Worked::Paused {
+                        here.inner.paused.send_modify(|paused| drop(paused.insert(id.clone())));
+                    }
                 }
                 Err(error) => {
                     *here.inner.lock_faults().entry(id.clone()).or_default() += 1;

@@ -14,14 +14,14 @@ use super::planning::{self, PlanError};
 use super::rows::{Board, Notes};
 use super::settings::Parts;
 use super::{describe, dry, lanes, plan_report, vet};
-use crate::domain::event::{EventType, NewEvent};
+use crate::domain::event::{EventType, GovernanceEvent, NewEvent};
 use crate::domain::ids::{IssueNumber, RunId};
 use crate::domain::issue::Repository;
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::run::{IssueStatus, NightRequest, RunStatus};
 use crate::gate::GateError;
 use crate::git::GitError;
-use crate::github::{GitHub, GitHubError};
+use crate::github::{GitHub, GitHubError, Refused};
 use crate::store::{Change, Fence, Night, StoreError};
 
 /// A lease lives for 30 s: without a renewal for this long, its owner stops.
@@ -68,6 +68,8 @@ pub(super) struct Context<'a> {
     pub request: &'a NightRequest,
     /// Cancelled by a person, by shutdown, or because the lease was lost.
     pub stop: &'a CancellationToken,
+    /// A key is refused in the middle of the night: why, and the night waits for a person.
+    pub refused: &'a Refused,
     /// The night was taken up in vain often enough: what fails now ends it.
     pub last_try: bool,
     pub board: Mutex<Board>,
@@ -97,25 +99,70 @@ impl Context<'_> {
         NewEvent::new(kind, description).run(&self.fence.run)
     }
 
+    /// Where git's credential was refused: asks GitHub whether it takes it at all. If not, the night
+    /// is stopped, as after any 401.
+    pub async fn ask_about(&self, error: &EngineError) {
+        if let EngineError::Git(error) | EngineError::Gate(GateError::Git(error)) = error {
+            self.ask_about_git(error).await;
+        }
+    }
+
+    pub async fn ask_about_git(&self, error: &GitError) {
+        if matches!(error, GitError::AuthRefused { .. }) && !self.stop.is_cancelled() {
+            // Its answer is of no interest: a 401 stops the night by itself.
+            self.github.repository(&self.request.repo).await.ok();
+        }
+    }
+
+    /// What ends because the night is to stop is no end of it.
+    fn unless_stopped(&self, ended: Ended) -> Result<Ended, EngineError> {
+        if self.stop.is_cancelled() { Err(EngineError::Interrupted) } else { Ok(ended) }
+    }
+
+    /// The night waits for a person.
+    pub fn pause(&self, why: String) {
+        self.refused.say(why);
+        self.stop.cancel();
+    }
+
     pub async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.parts.store.apply(self.fence, changes).await.map(drop)
+        let events = self.parts.store.apply(self.fence, changes).await?;
+        log(&events);
+        Ok(())
     }
 }
 
-/// Claims a night and works it to its end, its cancellation or an interruption.
+/// How work on a night came to an end without a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Worked {
+    /// It is over, was interrupted, or is somebody else's.
+    Through,
+    /// It waits for a person and a restart.
+    Paused,
+}
+
+/// What was committed, for whoever reads the log: the span says of which run, issue and attempt.
+fn log(events: &[GovernanceEvent]) {
+    for event in events {
+        tracing::info!(event = %event.kind, "{}", event.description);
+    }
+}
+
+/// Claims a night and works it to its end, its cancellation, a pause or an interruption.
 pub(super) async fn work(
     parts: &Parts,
     id: &RunId,
     stop: &CancellationToken,
     last_try: bool,
-) -> Result<(), EngineError> {
+) -> Result<Worked, EngineError> {
     let settings = &parts.settings;
     let Some(fence) = parts.store.claim_run(id, &settings.owner, settings.sole_owner).await? else {
-        return Ok(());
+        return Ok(Worked::Through);
     };
-    let Some(night) = parts.store.night(id).await? else { return Ok(()) };
+    let Some(night) = parts.store.night(id).await? else { return Ok(Worked::Through) };
+    let refused = Refused::default();
     let working = async {
-        match execute(parts, &fence, &night, stop, last_try).await {
+        match execute(parts, &fence, &night, stop, &refused, last_try).await {
             Err(EngineError::Interrupted) => Ok(()),
             Err(_) if stop.is_cancelled() => Ok(()),
             // What passes by itself ends nothing: the night is taken up again.
@@ -130,13 +177,18 @@ pub(super) async fn work(
         ended = working => ended?,
         lost = keep_lease(parts, &fence, stop) => lost?,
     }
-    // Interrupted by a person: that is an end. By shutdown: it is resumed.
-    let asked = parts
-        .store
-        .night_status(id)
-        .await?
-        .is_some_and(|night| night.cancel_requested && night.status.is_active());
-    if asked { ending::cancelled(parts, &fence).await } else { Ok(()) }
+    // Interrupted by a person: that is an end. By shutdown: it is resumed. By a key that is no
+    // longer taken: it waits for another.
+    let stands = parts.store.night_status(id).await?.filter(|night| night.status.is_active());
+    match (stands, refused.why()) {
+        (Some(night), _) if night.cancel_requested => ending::cancelled(parts, &fence).await?,
+        (Some(_), Some(why)) => {
+            ending::paused(parts, &fence, &night.repo, why).await?;
+            return Ok(Worked::Paused);
+        }
+        (Some(_) | None, _) => {}
+    }
+    Ok(Worked::Through)
 }
 
 /// Renews the lease and listens for a cancellation that came through another process. Returns only
@@ -173,6 +225,7 @@ async fn execute(
     fence: &Fence,
     night: &Night,
     stop: &CancellationToken,
+    refused: &Refused,
     last_try: bool,
 ) -> Result<(), EngineError> {
     let request = NightRequest {
@@ -196,13 +249,25 @@ async fn execute(
         },
     };
     let board = Mutex::new(board);
-    let context = Context { parts, github, fence, request: &request, stop, last_try, board };
+    // Where nothing is planned yet, a refused credential is a failed night: nothing is lost by it.
+    let github = github.stopping_when_refused(refused.clone());
+    let request = &request;
+    let context = Context { parts, github, fence, request, stop, refused, last_try, board };
     let ended = if request.dry_run {
         dry_rows(&context).await?;
         Ended::Through
     } else {
-        work_through(&context).await?
+        match work_through(&context).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                context.ask_about(&error).await;
+                return Err(error);
+            }
+        }
     };
+    if context.refused.why().is_some() {
+        return Err(EngineError::Interrupted);
+    }
     ending::finish(&context, ended).await
 }
 
@@ -225,7 +290,7 @@ async fn announce(
         .with("repo", request.repo.name())
         .with("unknownCharges", recovered.unknown.len());
     let running = Change::RunStatus { status: RunStatus::Running, errors: Vec::new() };
-    parts.store.apply(fence, vec![running, Change::Event(event)]).await?;
+    log(&parts.store.apply(fence, vec![running, Change::Event(event)]).await?);
     Ok(())
 }
 
@@ -298,7 +363,7 @@ async fn make_plan(
     }
     changes
         .extend(digests.into_iter().map(|(issue, digest)| Change::IssueDigest { issue, digest }));
-    parts.store.apply(fence, changes).await?;
+    log(&parts.store.apply(fence, changes).await?);
     parts.failpoints.hit("plan.after");
     Ok(Some(board))
 }
@@ -339,7 +404,11 @@ async fn work_through(context: &Context<'_>) -> Result<Ended, EngineError> {
         Ok(mirror) => mirror,
         Err(PlanError::Store(error)) => return Err(error.into()),
         Err(error) => {
-            return Ok(Ended::Failed(format!("the repository cannot be cloned: {error}")));
+            if let PlanError::Git(error) = &error {
+                context.ask_about_git(error).await;
+            }
+            let why = format!("the repository cannot be cloned: {error}");
+            return context.unless_stopped(Ended::Failed(why));
         }
     };
     let bases = BaseJudge::new(context, &mirror);
