@@ -70,6 +70,13 @@ impl Findings {
     }
 }
 
+impl Findings {
+    /// All of them, for people.
+    pub(super) fn text(&self) -> String {
+        self.0.iter().map(lines).collect()
+    }
+}
+
 pub async fn doctor(
     lookup: Lookup<'_>,
     repo: Option<RepoName>,
@@ -97,9 +104,7 @@ pub async fn doctor(
         let policy = proposal.map(|it| json!({ "toml": it.text, "wouldPass": it.passes }));
         print_json(&json!({ "success": fails == 0, "checks": findings.0, "policy": policy }));
     } else {
-        for finding in &findings.0 {
-            print!("{}", lines(finding));
-        }
+        print!("{}", findings.text());
         if let Some(proposal) = proposal {
             let would =
                 if proposal.passes { "would pass" } else { "fits once the base is repaired" };
@@ -346,6 +351,7 @@ async fn github(config: &Config, repo: Option<&RepoName>, findings: &mut Finding
     };
     let who = login.clone().unwrap_or_else(|| "a token that may not ask its own name".to_owned());
     findings.ok(WHAT, format!("{} knows us as {who}", config.github.api_url));
+    super::clock_check::look(&client, repo, findings).await;
     let Some(repo) = repo else { return };
     match client.repository(repo).await {
         Ok(found) => {

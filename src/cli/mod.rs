@@ -9,6 +9,7 @@ mod builder;
 mod cancel;
 mod clean;
 mod client;
+mod clock_check;
 mod demo;
 mod desktop;
 mod doctor;

@@ -85,11 +85,8 @@ impl GitHub {
         let identity = credential.map(Identity::new).transpose()?;
         let (login, not_before) = (OnceCell::new(), NotBefore::default());
         let inner = Inner { octocrab, identity, patience, login, not_before };
-        let manner = Manner {
-            cap: patience.rate_limit_cap,
-            stop: CancellationToken::new(),
-            refused: None,
-        };
+        let manner =
+            Manner { cap: patience.rate_limit_cap, stop: CancellationToken::new(), refused: None };
         Ok(Self { inner: Arc::new(inner), manner })
     }
 

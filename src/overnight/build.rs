@@ -1,9 +1,9 @@
 //! One round of building: a fresh workspace, leave for the tier, the builder, and what it left.
 
+use super::context::EngineError;
 use super::copilot;
 use super::issue::{Came, Worker, select};
 use super::learn;
-use super::night::EngineError;
 use crate::builders::{BuildOutcome, Keeper, Task};
 use crate::domain::attempt::{Admission, CLIMB_TO, Event, Left, State};
 use crate::domain::event::{EventType, Severity};

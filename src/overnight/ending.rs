@@ -2,9 +2,9 @@
 //!
 //! Each ending is one commit: rows, status and events together.
 
+use super::context::{Context, EngineError};
 use super::describe;
 use super::labels;
-use super::night::{Context, EngineError};
 use super::planning;
 use super::rows::mark_skipped;
 use super::settings::Parts;
@@ -13,7 +13,7 @@ use crate::domain::ids::{IssueNumber, RepoName, RunId};
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::run::{IssueResult, IssueStatus, NightRequest, RunStatus, final_status};
 use crate::github::intake::{LabelWord, People};
-use crate::store::{Change, Fence};
+use crate::store::{Change, Fence, StoreError};
 
 /// May be worked on although the base is red.
 const REPAIR_BASE_LABEL: &str = "foreman:repair-base";
@@ -126,6 +126,29 @@ pub(super) async fn end_on(parts: &Parts, fence: &Fence, why: &str) -> Result<()
     changes.push(Change::Event(event));
     let errors = vec![why.to_owned()];
     changes.push(Change::RunStatus { status: RunStatus::Failed, errors });
+    parts.store.apply(fence, changes).await?;
+    Ok(())
+}
+
+/// Another version of Foreman left what this one cannot read: the night ends, and says so.
+pub(super) async fn unreadable(parts: &Parts, fence: &Fence, why: &str) -> Result<(), EngineError> {
+    parts.store.recover_calls(fence).await?;
+    let why = format!(
+        "another version of Foreman left this night, and it cannot be gone on with ({why}); start another, which finds the branches and pull requests that are there"
+    );
+    // What of it can be read is ended too.
+    let rows = match parts.store.run(&fence.run).await {
+        Ok(run) => run.map(|run| run.issue_results).unwrap_or_default(),
+        Err(StoreError::Corrupt { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let mut changes = end_open_rows(&fence.run, rows, &Skip::new(ReasonCode::Cancelled, &why));
+    let text = format!("Night {} cancelled: {why}", fence.run);
+    let event = NewEvent::new(EventType::OvernightExecutionCancelled, text)
+        .severity(Severity::High)
+        .run(&fence.run);
+    changes.push(Change::Event(event));
+    changes.push(Change::RunStatus { status: RunStatus::Cancelled, errors: vec![why] });
     parts.store.apply(fence, changes).await?;
     Ok(())
 }

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use super::branch::{self, Place};
 use super::build::{self, Built};
+use super::context::{Context, EngineError};
 use super::copilot_mark;
 use super::describe;
 use super::judge::{self, BaseJudge};
 use super::labels;
-use super::night::{Context, EngineError};
 use super::planning;
 use super::publish;
 use super::rows::{mark_failed, mark_skipped};

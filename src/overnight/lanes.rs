@@ -6,10 +6,10 @@ use std::collections::{BTreeSet, VecDeque};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tracing::Instrument as _;
 
+use super::context::{Context, EngineError};
 use super::ending::skip_all;
 use super::issue::{self, IssueEnd};
 use super::judge::BaseJudge;
-use super::night::{Context, EngineError};
 use super::planning;
 use crate::domain::ids::IssueNumber;
 use crate::domain::plan::Skip;

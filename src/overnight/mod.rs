@@ -5,6 +5,7 @@
 
 mod branch;
 mod build;
+mod context;
 mod copilot;
 mod copilot_before;
 mod copilot_mark;
@@ -75,7 +76,9 @@ pub enum StartError {
     Disabled,
     #[error("no GitHub credential: set GITHUB_TOKEN, or GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY")]
     NoCredential,
-    #[error("this repository has an active run: {0}")]
+    #[error(
+        "this repository has an active run: {0}; wait for it, or end it with `foreman cancel {0}`"
+    )]
     RunActive(RunId),
     #[error("the Idempotency-Key `{key}` was used with another body")]
     KeyReused { key: String },

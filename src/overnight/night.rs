@@ -3,134 +3,29 @@
 //! Owns the run's own transitions: started, planned, working, ended. What happens to one issue is
 //! `issue`'s business. A night that is interrupted writes nothing: it is taken up where it was.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::context::{Context, EngineError, log};
 use super::ending::{self, Ended, skip_all, skip_for_red_base};
 use super::judge::BaseJudge;
 use super::planning::{self, PlanError};
 use super::rows::{Board, Notes};
 use super::settings::Parts;
 use super::{describe, dry, lanes, plan_report, vet};
-use crate::domain::event::{EventType, GovernanceEvent, NewEvent};
+use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::{IssueNumber, RunId};
 use crate::domain::issue::Repository;
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::run::{IssueStatus, NightRequest, RunStatus};
 use crate::gate::GateError;
-use crate::git::GitError;
-use crate::github::{GitHub, GitHubError, Refused};
+use crate::github::{GitHub, Refused};
 use crate::store::{Change, Fence, Night, StoreError};
 
 /// A lease lives for 30 s: without a renewal for this long, its owner stops.
 const LEASE_MARGIN: Duration = Duration::from_secs(20);
-
-/// Why a night stopped before its end; it is taken up again.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum EngineError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Git(#[from] GitError),
-    #[error(transparent)]
-    GitHub(#[from] GitHubError),
-    #[error(transparent)]
-    Gate(#[from] GateError),
-    #[error("the workspace cannot be made: {0}")]
-    Workspace(#[from] std::io::Error),
-    #[error("the stored {what} of run {run} cannot be read: {why}")]
-    Stored { what: &'static str, run: RunId, why: String },
-    #[error("interrupted")]
-    Interrupted,
-}
-
-impl EngineError {
-    /// Whether the same night may get further when it is taken up again.
-    fn is_passing(&self) -> bool {
-        match self {
-            Self::Store(StoreError::Corrupt { .. }) => false,
-            Self::Store(_) | Self::Interrupted => true,
-            Self::Git(error) | Self::Gate(GateError::Git(error)) => error.is_transient(),
-            Self::GitHub(error) => error.is_passing(),
-            Self::Gate(_) | Self::Workspace(_) | Self::Stored { .. } => false,
-        }
-    }
-}
-
-/// What everybody who works on a night shares.
-pub(super) struct Context<'a> {
-    pub parts: &'a Parts,
-    /// GitHub with a night's patience, until the night is to stop.
-    pub github: GitHub,
-    pub fence: &'a Fence,
-    pub request: &'a NightRequest,
-    /// Cancelled by a person, by shutdown, or because the lease was lost.
-    pub stop: &'a CancellationToken,
-    /// A key is refused in the middle of the night: why, and the night waits for a person.
-    pub refused: &'a Refused,
-    /// The night was taken up in vain often enough: what fails now ends it.
-    pub last_try: bool,
-    pub board: Mutex<Board>,
-}
-
-impl Context<'_> {
-    pub fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a fault leaves the attempt as it is, for the next time the night is taken up.
-    pub fn leaves_open(&self, error: &EngineError) -> bool {
-        if self.stop.is_cancelled() {
-            return true;
-        }
-        match error {
-            EngineError::Store(_) | EngineError::Interrupted => error.is_passing(),
-            EngineError::Git(_)
-            | EngineError::GitHub(_)
-            | EngineError::Gate(_)
-            | EngineError::Workspace(_)
-            | EngineError::Stored { .. } => error.is_passing() && !self.last_try,
-        }
-    }
-
-    pub fn event(&self, kind: EventType, description: impl Into<String>) -> NewEvent {
-        NewEvent::new(kind, description).run(&self.fence.run)
-    }
-
-    /// Where git's credential was refused: asks GitHub whether it takes it at all. If not, the night
-    /// is stopped, as after any 401.
-    pub async fn ask_about(&self, error: &EngineError) {
-        if let EngineError::Git(error) | EngineError::Gate(GateError::Git(error)) = error {
-            self.ask_about_git(error).await;
-        }
-    }
-
-    pub async fn ask_about_git(&self, error: &GitError) {
-        if matches!(error, GitError::AuthRefused { .. }) && !self.stop.is_cancelled() {
-            // Its answer is of no interest: a 401 stops the night by itself.
-            self.github.repository(&self.request.repo).await.ok();
-        }
-    }
-
-    /// What ends because the night is to stop is no end of it.
-    fn unless_stopped(&self, ended: Ended) -> Result<Ended, EngineError> {
-        if self.stop.is_cancelled() { Err(EngineError::Interrupted) } else { Ok(ended) }
-    }
-
-    /// The night waits for a person.
-    pub fn pause(&self, why: String) {
-        self.refused.say(why);
-        self.stop.cancel();
-    }
-
-    pub async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        let events = self.parts.store.apply(self.fence, changes).await?;
-        log(&events);
-        Ok(())
-    }
-}
 
 /// How work on a night came to an end without a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,13 +34,6 @@ pub(super) enum Worked {
     Through,
     /// It waits for a person and a restart.
     Paused,
-}
-
-/// What was committed, for whoever reads the log: the span says of which run, issue and attempt.
-fn log(events: &[GovernanceEvent]) {
-    for event in events {
-        tracing::info!(event = %event.kind, "{}", event.description);
-    }
 }
 
 /// Claims a night and works it to its end, its cancellation, a pause or an interruption.
@@ -159,7 +47,15 @@ pub(super) async fn work(
     let Some(fence) = parts.store.claim_run(id, &settings.owner, settings.sole_owner).await? else {
         return Ok(Worked::Through);
     };
-    let Some(night) = parts.store.night(id).await? else { return Ok(Worked::Through) };
+    let night = match parts.store.night(id).await {
+        Ok(Some(night)) => night,
+        Ok(None) => return Ok(Worked::Through),
+        Err(error @ StoreError::Corrupt { .. }) => {
+            ending::unreadable(parts, &fence, &error.to_string()).await?;
+            return Ok(Worked::Through);
+        }
+        Err(error) => return Err(error.into()),
+    };
     let refused = Refused::default();
     let working = async {
         match execute(parts, &fence, &night, stop, &refused, last_try).await {
@@ -168,6 +64,9 @@ pub(super) async fn work(
             // What passes by itself ends nothing: the night is taken up again.
             Err(error @ EngineError::Store(_)) if error.is_passing() => Err(error),
             Err(error) if error.is_passing() && !last_try => Err(error),
+            Err(error) if error.is_unreadable() => {
+                ending::unreadable(parts, &fence, &error.to_string()).await
+            }
             // Any other would meet the next try as well: the night says so and ends.
             Err(error) => ending::end_on(parts, &fence, &error.to_string()).await,
             Ok(()) => Ok(()),
@@ -281,7 +180,10 @@ async fn announce(
     let (kind, word) = if first {
         (EventType::OvernightExecutionStarted, "started")
     } else {
-        (EventType::OvernightExecutionResumed, "resumed after an interruption")
+        (
+            EventType::OvernightExecutionResumed,
+            "resumed where it was cut off: nothing is to be done",
+        )
     };
     let text = format!("Night for {} {word}{}", request.repo, dry(request.dry_run));
     let event = NewEvent::new(kind, text)

@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::branch::{is_unpublished, taken};
+use super::context::EngineError;
 use super::hand::Hand;
 use super::issue::{Came, Worker};
 use super::labels;
-use super::night::EngineError;
 use super::texts;
 use super::{copilot_mark, copilot_texts};
 use crate::domain::attempt::{Candidate, Event, Outcome, PullRef};

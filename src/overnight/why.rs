@@ -181,7 +181,9 @@ fn of_row(run: &Run, row: &IssueResult, since: Option<DateTime<Utc>>) -> Why {
         (IssueStatus::Success, _) => {
             "Nothing was published because `createPRsAutomatically` was false."
         }
-        _ if waits.is_some() => "Set the key anew and start Foreman again: it goes on where it was.",
+        _ if waits.is_some() => {
+            "Set the key anew and start Foreman again: it goes on where it was."
+        }
         (IssueStatus::Running, _) => "`foreman watch` follows it.",
         (IssueStatus::Pending, _) => "Wait for its turn, or start another night.",
         (IssueStatus::Failed | IssueStatus::Skipped, Some(code)) => code.advice(),

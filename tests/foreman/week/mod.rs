@@ -1,8 +1,11 @@
 //! The operator's first week: what goes wrong in it, and what is said then.
 
+mod failures;
 mod log_lines;
+mod older;
 mod paused;
 mod roles;
+mod trouble;
 
 use crate::support::{Server, Town};
 

@@ -81,7 +81,13 @@ async fn a_token_revoked_in_mid_night_pauses_it_until_there_is_another() {
     }
     let report = server.get(&format!("{path}/report?format=text")).await.text;
     assert!(report.contains("octo/app: paused") && report.contains(&said), "{report}");
-    let there = Town { env: [town.env.clone(), [("FOREMAN_URL".to_owned(), server.url.clone())].into()].into_iter().flatten().collect(), ..town };
+    let there = Town {
+        env: [town.env.clone(), [("FOREMAN_URL".to_owned(), server.url.clone())].into()]
+            .into_iter()
+            .flatten()
+            .collect(),
+        ..town
+    };
     let (_, status) = foreman(&there, &["status"]).await;
     assert!(status.contains("octo/app  paused  ") && status.contains(&said), "{status}");
     server.terminate().await;

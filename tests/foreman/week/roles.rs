@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::support::{Server, Town, script};
 use foreman::demo::model::Reply;
 
-const TOKENS: &str = "vera:viewer:token-of-vera,olga:operator:token-of-olga,adam:admin:token-of-adam";
+const TOKENS: &str =
+    "vera:viewer:token-of-vera,olga:operator:token-of-olga,adam:admin:token-of-adam";
 
 fn read(path: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -19,9 +20,14 @@ fn routes() -> Vec<(String, String)> {
     for call in source.split(".route(").skip(1) {
         let call = call.split(".route").next().unwrap_or_default();
         let path = call.split('"').nth(1).expect("a path").to_owned();
-        for (word, method) in
-            [("get(", "GET"), ("post(", "POST"), ("put(", "PUT"), ("patch(", "PATCH"), ("delete(", "DELETE"), ("any(", "*")]
-        {
+        for (word, method) in [
+            ("get(", "GET"),
+            ("post(", "POST"),
+            ("put(", "PUT"),
+            ("patch(", "PATCH"),
+            ("delete(", "DELETE"),
+            ("any(", "*"),
+        ] {
             let named = call
                 .match_indices(word)
                 .any(|(at, _)| !call[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
