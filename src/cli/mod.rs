@@ -144,7 +144,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Desktop { command } => {
             desktop::desktop(load(&lookup, "warn")?, command, json).await
         }
-        Command::Demo { serve } => demo::demo(&lookup, serve, json).await,
+        Command::Demo { stand_ins: true, .. } => demo::stand_ins(&lookup, json).await,
+        Command::Demo { serve, .. } => demo::demo(&lookup, serve, json).await,
     }
 }
 

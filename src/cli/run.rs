@@ -92,9 +92,8 @@ async fn here(app: App, request: NightRequest, json: bool) -> Result<ExitCode, C
     } else {
         println!("\n{}", report::text(&run));
     }
-    if let Some(why) = run.waits_for() {
-        say(json, why);
-    } else if run.status.is_active() {
+    // What a paused night waits for is in its report.
+    if run.status.is_active() && run.waits_for().is_none() {
         say(
             json,
             &format!(

@@ -2,7 +2,7 @@
 //!
 //! Each ending is one commit: rows, status and events together.
 
-use super::context::{Context, EngineError};
+use super::context::{Context, EngineError, log};
 use super::describe;
 use super::labels;
 use super::planning;
@@ -126,7 +126,7 @@ pub(super) async fn end_on(parts: &Parts, fence: &Fence, why: &str) -> Result<()
     changes.push(Change::Event(event));
     let errors = vec![why.to_owned()];
     changes.push(Change::RunStatus { status: RunStatus::Failed, errors });
-    parts.store.apply(fence, changes).await?;
+    log(&parts.store.apply(fence, changes).await?);
     Ok(())
 }
 
@@ -149,7 +149,7 @@ pub(super) async fn unreadable(parts: &Parts, fence: &Fence, why: &str) -> Resul
         .run(&fence.run);
     changes.push(Change::Event(event));
     changes.push(Change::RunStatus { status: RunStatus::Cancelled, errors: vec![why] });
-    parts.store.apply(fence, changes).await?;
+    log(&parts.store.apply(fence, changes).await?);
     Ok(())
 }
 
@@ -165,14 +165,13 @@ pub(super) async fn paused(
         "The night for {repo} is paused: {why}. Then start Foreman again: it goes on where it was. `foreman cancel {}` ends it instead",
         fence.run
     );
-    tracing::error!(run = %fence.run, "{said}");
     let event = NewEvent::new(EventType::OvernightExecutionPaused, said.as_str())
         .severity(Severity::High)
         .run(&fence.run)
         .with("owner", repo.owner())
         .with("repo", repo.name());
     let waiting = Change::RunStatus { status: RunStatus::Running, errors: vec![said] };
-    parts.store.apply(fence, vec![waiting, Change::Event(event)]).await?;
+    log(&parts.store.apply(fence, vec![waiting, Change::Event(event)]).await?);
     Ok(())
 }
 
@@ -217,7 +216,7 @@ pub(super) async fn failed(
         .with("error", error);
     changes.push(Change::Event(event));
     changes.push(Change::RunStatus { status: RunStatus::Failed, errors: vec![error.to_owned()] });
-    parts.store.apply(fence, changes).await?;
+    log(&parts.store.apply(fence, changes).await?);
     Ok(())
 }
 
@@ -237,7 +236,7 @@ pub(super) async fn cancelled(parts: &Parts, fence: &Fence) -> Result<(), Engine
     let event = NewEvent::new(EventType::OvernightExecutionCancelled, text).run(&fence.run);
     changes.push(Change::Event(event));
     changes.push(Change::RunStatus { status: RunStatus::Cancelled, errors: Vec::new() });
-    parts.store.apply(fence, changes).await?;
+    log(&parts.store.apply(fence, changes).await?);
     if let Ok(repo) = format!("{}/{}", run.owner, run.repo).parse::<RepoName>() {
         labels::given_up(parts, &repo, open).await;
     }

@@ -4,6 +4,7 @@ mod failures;
 mod log_lines;
 mod older;
 mod paused;
+mod permissions;
 mod roles;
 mod trouble;
 
