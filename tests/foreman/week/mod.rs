@@ -1,5 +1,6 @@
 //! The operator's first week: what goes wrong in it, and what is said then.
 
+mod deploy;
 mod failures;
 mod log_lines;
 mod older;

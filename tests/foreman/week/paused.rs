@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use super::{foreman, heard};
-use crate::support::{Town, body, good_work, issue, row, script};
+use crate::support::{Server, Town, body, good_work, issue, row, script};
 use foreman::demo::model::{Reply, Script};
 
 const NEW_TOKEN: &str = "ghp_another_0123456789";
@@ -110,7 +110,7 @@ async fn a_token_revoked_in_mid_night_pauses_it_until_there_is_another() {
 }
 
 /// Until the log of events has this many pauses of the run.
-async fn heard_again(server: &crate::support::Server, id: &str, times: usize) {
+async fn heard_again(server: &Server, id: &str, times: usize) {
     let path = format!("/api/foreman/overnight/runs/{id}/events");
     let mut stream = server.request("GET", &path).send().await.expect("a stream");
     let mut text = String::new();
@@ -210,4 +210,22 @@ async fn keys_that_never_worked_end_the_night_as_before() {
     let run = server.night(&json!(null)).await;
     assert_eq!(run["status"], "failed", "{run:#}");
     assert!(said_once(&run).contains("401"), "{run:#}");
+}
+
+/// So that any of them can be changed by changing a file.
+#[tokio::test]
+async fn each_secret_may_come_from_a_file() {
+    let town = Town::new(script(good_work), vec![]).await;
+    let secrets = foreman::config::VARIABLES.iter().filter(|variable| variable.secret);
+    let mut seen = 0;
+    for variable in secrets {
+        let mut env = town.env.clone();
+        env.remove(variable.name);
+        env.insert(format!("{}_FILE", variable.name), "/nowhere/secret".to_owned());
+        let (code, text) = Server::start_and_fail(&env, town.data.path()).await;
+        let named = text.contains(variable.name) && text.contains("/nowhere/secret");
+        assert!(code.is_some_and(|code| code != 0) && named, "{}: {text}", variable.name);
+        seen += 1;
+    }
+    assert!(seen >= 5, "{seen}");
 }
