@@ -166,6 +166,6 @@ mod tests {
         ended.metadata.insert("status".to_owned(), "partial".into());
         assert_eq!(notes(&ended, Some("o/r")), []);
         ended.metadata.insert("status".to_owned(), "completed".into());
-        assert_eq!(notes(&ended, Some("o/r")).len(), 3);
+        assert_eq!(notes(&ended, Some("o/r")).len(), OF_A_NIGHT.len());
     }
 }
