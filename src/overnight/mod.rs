@@ -342,7 +342,9 @@ impl Overnight {
                 Ok(worked) => {
                     here.inner.lock_faults().remove(&id);
                     if worked == Worked::Paused {
-                        here.inner.paused.send_modify(|paused| drop(paused.insert(id.clone())));
+                        here.inner.paused.send_modify(|paused| {
+                            paused.insert(id.clone());
+                        });
                     }
                 }
                 Err(error) => {

@@ -25,10 +25,11 @@ pub async fn sandbox_where(town: &Town, how: Sandboxed) -> Option<String> {
         Sandboxed::NoBubblewrap => {
             "mount --bind /dev/null \"$(command -v bwrap)\" && exec \"$FOREMAN\" doctor --json"
         }
-        // The limit holds for the namespace in which it is set. Root's rights come with the exec
-        // after the ids are known.
+        // The limits hold for the namespace in which they are set, and bubblewrap of root could do
+        // without the first. Root's rights come with the exec after the ids are known.
         Sandboxed::Closed => {
-            "read go; exec sh -c 'echo 0 > /proc/sys/user/max_user_namespaces && exec \"$FOREMAN\" doctor --json'"
+            "read go; exec sh -c 'cd /proc/sys/user && for kind in user mnt pid net; do \
+             echo 0 > max_${kind}_namespaces || exit; done; exec \"$FOREMAN\" doctor --json'"
         }
     };
     let own = match how {
