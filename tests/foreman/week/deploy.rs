@@ -92,3 +92,34 @@ async fn a_cron_at_vercel_starts_one_night_a_day_for_who_has_its_secret() {
         vercel["rewrites"][0]["destination"].as_str().is_some_and(|it| it.contains("/foreman/"))
     );
 }
+
+/// What a first night is tried against.
+#[tokio::test]
+async fn the_stand_ins_alone_stay_up_and_say_where_they_are() {
+    use tokio::io::AsyncBufReadExt as _;
+    foreman::models::Models::new().expect("a TLS provider");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_foreman"))
+        .args(["demo", "--stand-ins", "--json"])
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("it starts");
+    let mut lines = tokio::io::BufReader::new(child.stdout.take().expect("piped")).lines();
+    let line = lines.next_line().await.expect("read").expect("a line");
+    let said: Value = serde_json::from_str(&line).expect("JSON");
+    let said = |key: &str| said["serving"][key].as_str().expect("a place").to_owned();
+    let asked = reqwest::Client::new()
+        .get(format!("{}repos/{}", said("githubApiUrl"), said("repository")))
+        .bearer_auth(said("githubToken"));
+    assert_eq!(asked.send().await.expect("an answer").status(), 200);
+    assert!(said("openaiBaseUrl").ends_with("/v1"));
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    let pid = pid.and_then(rustix::process::Pid::from_raw).expect("it runs");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signalled");
+    assert_eq!(child.wait().await.expect("it ends").code(), Some(0));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing is left");
+}
