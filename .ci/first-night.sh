@@ -3,6 +3,7 @@
 # said, and how long a person waited. Behind the real nginx, under a path prefix, on the stand-in GitHub
 # with real git over HTTP. docs/first-night.md is made of it.
 #   .ci/first-night.sh target/release/foreman
+# Its two ends are in docs/first-night.md: what stands between the rules there is this output.
 set -euo pipefail
 binary=$(realpath "${1:?the foreman binary}")
 here=$(dirname "$(realpath "$0")")/..
@@ -74,7 +75,7 @@ until curl -fs "http://127.0.0.1:$front/foreman/healthz" > /dev/null 2>&1; do sl
 say '`foreman serve` runs, and nginx before it with [the recipe](deploy/nginx.conf).'
 printf 'FOREMAN_URL=http://127.0.0.1:%s/foreman\n' "$front" > "$home/work/shell.env"
 say "From here on a person elsewhere: \`export FOREMAN_URL=http://foreman.example.org/foreman\`, and the token in \`.env\`."
-tell "curl -s \$FOREMAN_URL/api/foreman/overnight"
+tell "curl -s \$FOREMAN_URL/api/foreman/overnight; echo"
 tell "foreman status"
 tell "foreman run $repo --issues 1"
 tell "foreman status"

@@ -165,10 +165,8 @@ async fn of_the_models() -> Vec<Said> {
     server.night(&json!(null)).await;
     said.push(("dead model", why(&server, 1).await));
 
-    let priceless = configured(
-        town(vec![]).await,
-        "[tiers.\"gpt-4\"]\nmodel = \"gpt-of-tomorrow\"\n[tiers.\"gpt-4-turbo\"]\nenabled = false\n",
-    );
+    let priceless =
+        configured(town(vec![]).await, "[tiers.\"gpt-4\"]\nmodel = \"gpt-of-tomorrow\"\n");
     said.push(("no price", doctor_says(&priceless, "tiers").await));
 
     let heavy = |title: &str| issue(title).label("complexity:high");

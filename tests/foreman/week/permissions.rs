@@ -93,4 +93,10 @@ async fn init_tells_permissions_and_the_clock() {
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("contents: missing") && text.contains("clock"), "{text}");
     assert!(text.contains("this machine's clock is GitHub's"), "{text}");
+    assert!(!text.contains("Next: "), "first what is missing: {text}");
+
+    let town = self::town().await;
+    let (code, text) = foreman(&town, &["init", "octo/app", "--yes"]).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("Next: `foreman plan octo/app`"), "{text}");
 }
