@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_skew_is_told_in_its_direction_and_a_slow_answer_is_none() {
-        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(1_000_000 + seconds);
+        let at = |seconds: i64| DateTime::UNIX_EPOCH + TimeDelta::seconds(1_000_000 + seconds);
         let said = |before, after, theirs| {
             let mut findings = Findings::default();
             say(at(before), at(after), at(theirs), &mut findings);

@@ -335,7 +335,8 @@ async fn work_through(context: &Context<'_>) -> Result<Ended, EngineError> {
         let skip = describe::not_green(&repository.default_branch, &tip, &verdict);
         let rest = context.board().unfinished();
         skip_all(context, rest, &skip).await?;
-        return Ok(Ended::Failed(skip.reason));
+        let what = "list what it names in `[setup] registries`, or make the packages available without network";
+        return Ok(Ended::Failed(format!("{}; {what}", skip.reason)));
     }
     if !verdict.green {
         let why = describe::red_base(&repository.default_branch, &tip, &verdict);
@@ -346,7 +347,9 @@ async fn work_through(context: &Context<'_>) -> Result<Ended, EngineError> {
             notes_json(&board)
         };
         context.commit(vec![Change::Notes(notes)]).await?;
-        halted = Some(why);
+        halted = Some(format!(
+            "{why}; repair it, install here what is missing, or let someone with write access label the issue that repairs it `foreman:repair-base`"
+        ));
     }
     let budget = lanes::work(context, &mirror, &bases).await?;
     Ok(match budget.or(halted) {
