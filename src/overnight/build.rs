@@ -6,7 +6,7 @@ use super::issue::{Came, Worker, select};
 use super::learn;
 use crate::builders::{BuildOutcome, Keeper, Task};
 use crate::domain::attempt::{Admission, CLIMB_TO, Event, Left, State};
-use crate::domain::event::{EventType, Severity};
+use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::ids::{CommitId, EscalationId};
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::tier::ModelTier;
@@ -314,8 +314,11 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
                 worker.commit_transition(vec![event]).await?;
                 return Ok(Some(Built::Came(Came::Event(no_climb(worker, &text)))));
             }
+            let next = format!(
+                "{text}; it goes on at {ordinary}, `foreman escalation quota` says more and `[limits]` raises it"
+            );
             worker.state.tier = ordinary;
-            worker.commit_transition(vec![event]).await?;
+            worker.commit_transition(vec![NewEvent { description: next, ..event }]).await?;
             Ok(Some(Built::Lowered))
         }
     }

@@ -12,7 +12,7 @@ use super::issue::{self, IssueEnd};
 use super::judge::BaseJudge;
 use super::planning;
 use crate::domain::ids::IssueNumber;
-use crate::domain::plan::Skip;
+use crate::domain::plan::{ReasonCode, Skip};
 use crate::git::Mirror;
 use crate::sequencing;
 
@@ -75,7 +75,12 @@ pub(super) async fn work(
         let rest = context.board().unfinished();
         skip_all(context, rest, skip).await?;
     }
-    Ok(halt.map(|skip| skip.reason))
+    Ok(halt.map(|skip| match skip.code {
+        ReasonCode::Budget => {
+            format!("{}; raise it (`budgetUsd`, `[limits]`), or wait", skip.reason)
+        }
+        _ => skip.reason,
+    }))
 }
 
 fn ready_now(context: &Context<'_>) -> Vec<IssueNumber> {
