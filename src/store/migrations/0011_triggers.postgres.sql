@@ -29,4 +29,4 @@ BEGIN
 END;
 $$;
 CREATE TRIGGER calls_refuse_delete BEFORE DELETE ON calls
-FOR EACH ROW EXECUTE FUNCTION calls_refuse();
+FOR EACH ROW WHEN (OLD.status <> 'released' OR OLD.charge <> 0) EXECUTE FUNCTION calls_refuse();
