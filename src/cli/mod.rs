@@ -14,6 +14,7 @@ mod demo;
 mod desktop;
 mod doctor;
 mod escalation;
+mod findings;
 mod gate;
 mod governance;
 mod governance_log;
