@@ -59,7 +59,9 @@ pub enum AppError {
     TemporaryFolder(#[source] std::io::Error),
     #[error("cannot start the thread that starts children: {0}")]
     Children(#[source] std::io::Error),
-    #[error("cannot listen on HOST={host} PORT={port}: {source}")]
+    #[error(
+        "cannot listen on HOST={host} PORT={port}: {source}; stop what listens there, or set PORT to another"
+    )]
     Listen { host: String, port: u16, source: std::io::Error },
     #[error("the server stopped: {0}")]
     Serve(#[source] std::io::Error),

@@ -116,6 +116,26 @@ pub enum BuildOutcome {
     Cancelled,
 }
 
+/// How the sentence begins where a provider refuses the key.
+const KEY_REFUSED: &str = "the model's provider refused the key";
+
+impl BuildOutcome {
+    /// What was said where it ended because a provider does not take the key.
+    #[must_use]
+    pub fn refused_key(&self) -> Option<&str> {
+        match self {
+            Self::Failed { code: ReasonCode::ProviderRefused, message, .. } => {
+                message.starts_with(KEY_REFUSED).then_some(message)
+            }
+            Self::Finished { .. }
+            | Self::Failed { .. }
+            | Self::Unfinished { .. }
+            | Self::Budget { .. }
+            | Self::Cancelled => None,
+        }
+    }
+}
+
 /// How a builder heals.
 #[derive(Debug, Clone, Default)]
 pub struct Healing {

@@ -155,6 +155,9 @@ pub enum Command {
         /// Stay up afterwards and serve the API
         #[arg(long)]
         serve: bool,
+        /// Only the stand-ins, for trying `init`, `doctor`, `plan` and `run` against them
+        #[arg(long, conflicts_with = "serve")]
+        stand_ins: bool,
     },
 }
 

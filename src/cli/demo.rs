@@ -54,7 +54,7 @@ pub async fn demo(lookup: Lookup<'_>, serve: bool, json: bool) -> Result<ExitCod
     if json {
         let mut answer = json!({ "success": true, "run": run });
         if serve {
-            answer["serving"] = stand_ins(&app, &stage);
+            answer["serving"] = served(&app, &stage);
         }
         print_json(&answer);
     }
@@ -74,6 +74,27 @@ pub async fn demo(lookup: Lookup<'_>, serve: bool, json: bool) -> Result<ExitCod
         );
     }
     Ok(ended_as_meant(run.status))
+}
+
+/// The GitHub and the model alone, until Ctrl-C.
+pub async fn stand_ins(lookup: Lookup<'_>, json: bool) -> Result<ExitCode, CliError> {
+    let folder = tempfile::tempdir()
+        .map_err(|error| CliError::Other(format!("no temporary folder: {error}; set TMPDIR")))?;
+    let stage = night::set_up(folder.path(), lookup).await?;
+    let mut signals = Signals::listen()?;
+    if json {
+        print_json(&json!({ "success": true, "serving": where_they_are(&stage) }));
+    } else {
+        println!(
+            "A stand-in GitHub with {repo}, and a scripted model, until Ctrl-C. \
+             {github}{repo} shows the repository.\n\nTo point a Foreman at them:\n{exports}",
+            repo = stage.repo,
+            github = stage.github.api_url(),
+            exports = exports(&stage),
+        );
+    }
+    signals.next().await;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn introduction(stage: &Stage) -> &'static str {
@@ -160,14 +181,36 @@ fn port_is_free(stage: &Stage) -> Result<(), CliError> {
 }
 
 /// Where everything is, for machines.
-fn stand_ins(app: &App, stage: &Stage) -> Value {
+fn served(app: &App, stage: &Stage) -> Value {
+    let mut places = where_they_are(stage);
+    places["url"] = json!(app.config.server.url);
+    places
+}
+
+fn where_they_are(stage: &Stage) -> Value {
     json!({
-        "url": app.config.server.url,
         "repository": stage.repo.to_string(),
         "githubApiUrl": stage.github.api_url(),
         "githubToken": stage.github.token(),
         "openaiBaseUrl": stage.model.as_ref().map(|model| model.base_url()),
     })
+}
+
+/// How another Foreman reaches them, as lines to copy.
+fn exports(stage: &Stage) -> String {
+    let mut text = format!(
+        "  export GITHUB_API_URL={}\n  export GITHUB_TOKEN={}\n",
+        stage.github.api_url(),
+        stage.github.token(),
+    );
+    if let Some(model) = &stage.model {
+        let base = model.base_url();
+        text.push_str(&format!(
+            "  export OPENAI_BASE_URL={base}\n  export OPENAI_API_KEY={key}\n",
+            key = night::MODEL_KEY
+        ));
+    }
+    text
 }
 
 /// Where everything is, as lines to copy.
@@ -181,18 +224,10 @@ fn addresses(app: &App, stage: &Stage) -> String {
     let mut text = format!(
         "Serving until Ctrl-C. Look at it:\n  curl{bearer} {url}/api/foreman/overnight\n  \
          FOREMAN_URL={url} foreman status\n  {github}{repo}    (the stand-in GitHub, in a browser)\n\n\
-         For a second Foreman, with a data folder of its own:\n  export GITHUB_API_URL={github}\n  \
-         export GITHUB_TOKEN={token}\n",
+         For a second Foreman, with a data folder of its own:\n",
         repo = stage.repo,
-        token = stage.github.token(),
     );
-    if let Some(model) = &stage.model {
-        let base = model.base_url();
-        text.push_str(&format!(
-            "  export OPENAI_BASE_URL={base}\n  export OPENAI_API_KEY={key}\n",
-            key = night::MODEL_KEY
-        ));
-    }
+    text.push_str(&exports(stage));
     text.push_str(&format!("  foreman --data-dir second run {}\n", stage.repo));
     text
 }

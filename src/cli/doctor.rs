@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::Utc;
-use serde::Serialize;
 use serde_json::json;
 
+pub(super) use super::findings::Findings;
+use super::findings::Level;
 use super::{CliError, Lookup, load, print_json};
 use crate::app::{self, AppError};
 use crate::config::{Config, GitHubCredential};
@@ -22,53 +23,6 @@ use crate::store::{DataLock, StoreError};
 const LITTLE_DISK: u64 = 5 << 30;
 /// Below this not even a clone is safe.
 const NO_DISK: u64 = 512 << 20;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Level {
-    Ok,
-    Warn,
-    /// Would stop a night.
-    Fail,
-}
-
-#[derive(Debug, Serialize)]
-struct Finding {
-    level: Level,
-    what: &'static str,
-    found: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<String>,
-}
-
-#[derive(Default)]
-pub(super) struct Findings(Vec<Finding>);
-
-impl Findings {
-    pub(super) fn ok(&mut self, what: &'static str, found: impl Into<String>) {
-        self.0.push(Finding { level: Level::Ok, what, found: found.into(), advice: None });
-    }
-
-    pub(super) fn warn(
-        &mut self,
-        what: &'static str,
-        found: impl Into<String>,
-        advice: impl Into<String>,
-    ) {
-        let advice = Some(advice.into()).filter(|advice| !advice.is_empty());
-        self.0.push(Finding { level: Level::Warn, what, found: found.into(), advice });
-    }
-
-    pub(super) fn fail(
-        &mut self,
-        what: &'static str,
-        found: impl Into<String>,
-        advice: impl Into<String>,
-    ) {
-        let advice = Some(advice.into()).filter(|advice| !advice.is_empty());
-        self.0.push(Finding { level: Level::Fail, what, found: found.into(), advice });
-    }
-}
 
 pub async fn doctor(
     lookup: Lookup<'_>,
@@ -97,9 +51,7 @@ pub async fn doctor(
         let policy = proposal.map(|it| json!({ "toml": it.text, "wouldPass": it.passes }));
         print_json(&json!({ "success": fails == 0, "checks": findings.0, "policy": policy }));
     } else {
-        for finding in &findings.0 {
-            print!("{}", lines(finding));
-        }
+        print!("{}", findings.text());
         if let Some(proposal) = proposal {
             let would =
                 if proposal.passes { "would pass" } else { "fits once the base is repaired" };
@@ -355,6 +307,7 @@ async fn github(config: &Config, repo: Option<&RepoName>, findings: &mut Finding
     };
     let who = login.clone().unwrap_or_else(|| "a token that may not ask its own name".to_owned());
     findings.ok(WHAT, format!("{} knows us as {who}", config.github.api_url));
+    super::clock_check::look(&client, repo, findings).await;
     let Some(repo) = repo else { return };
     match client.repository(repo).await {
         Ok(found) => {
@@ -381,17 +334,4 @@ async fn github(config: &Config, repo: Option<&RepoName>, findings: &mut Finding
             findings.warn(WHAT, format!("the permission could not be asked: {error}"), advice);
         }
     }
-}
-
-fn lines(finding: &Finding) -> String {
-    let level = match finding.level {
-        Level::Ok => "ok  ",
-        Level::Warn => "warn",
-        Level::Fail => "FAIL",
-    };
-    let mut out = format!("{level}  {:<13} {}\n", finding.what, finding.found);
-    if let Some(advice) = &finding.advice {
-        out.push_str(&format!("      {:<13} -> {advice}\n", ""));
-    }
-    out
 }

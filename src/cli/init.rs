@@ -69,7 +69,15 @@ pub async fn init(lookup: Lookup<'_>, args: InitArgs, json: bool) -> Result<Exit
             if made { "made, with the ceilings" } else { "was there, left as it is" }
         );
     }
-    doctor::doctor(lookup, Some(args.repo), false, json).await
+    let repo = args.repo.clone();
+    let code = doctor::doctor(lookup, Some(args.repo), false, json).await?;
+    if !json && code == ExitCode::SUCCESS {
+        println!(
+            "\nNext: `foreman plan {repo}` says what a night would do, `foreman run {repo} --issues N` \
+             works on one issue, and `foreman run {repo}` is a whole night."
+        );
+    }
+    Ok(code)
 }
 
 fn said(path: &Path, added: &[&str], nothing: &str) -> String {

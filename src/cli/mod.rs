@@ -9,10 +9,12 @@ mod builder;
 mod cancel;
 mod clean;
 mod client;
+mod clock_check;
 mod demo;
 mod desktop;
 mod doctor;
 mod escalation;
+mod findings;
 mod gate;
 mod governance;
 mod governance_log;
@@ -143,7 +145,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Desktop { command } => {
             desktop::desktop(load(&lookup, "warn")?, command, json).await
         }
-        Command::Demo { serve } => demo::demo(&lookup, serve, json).await,
+        Command::Demo { stand_ins: true, .. } => demo::stand_ins(&lookup, json).await,
+        Command::Demo { serve, .. } => demo::demo(&lookup, serve, json).await,
     }
 }
 

@@ -92,7 +92,8 @@ async fn here(app: App, request: NightRequest, json: bool) -> Result<ExitCode, C
     } else {
         println!("\n{}", report::text(&run));
     }
-    if run.status.is_active() {
+    // What a paused night waits for is in its report.
+    if run.status.is_active() && run.waits_for().is_none() {
         say(
             json,
             &format!(
@@ -149,6 +150,8 @@ pub async fn attend(
     tokio::pin!(following);
     let run = tokio::select! {
         run = &mut following => run?,
+        // Its events say why; here is nobody who could go on with it.
+        () = app.overnight.paused(id) => app.store.run(id).await?,
         () = signals.next() => {
             signalled = Some(Instant::now());
             say(json, "Stopping after the current effect; Ctrl-C once more ends at once");

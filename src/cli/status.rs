@@ -103,7 +103,7 @@ fn lines(run: &Run) -> String {
         run.id,
         run.owner,
         run.repo,
-        run.status,
+        run.standing(),
         if run.dry_run { " (dry run)" } else { "" },
         run.processed_issues,
         run.total_issues,

@@ -87,6 +87,7 @@ event_types! {
     OvernightExecutionQueued => "overnight_execution_queued",
     OvernightExecutionStarted => "overnight_execution_started",
     OvernightExecutionResumed => "overnight_execution_resumed",
+    OvernightExecutionPaused => "overnight_execution_paused",
     OvernightExecutionCompleted => "overnight_execution_completed",
     OvernightExecutionFailed => "overnight_execution_failed",
     OvernightExecutionHalted => "overnight_execution_halted",

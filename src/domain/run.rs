@@ -240,6 +240,21 @@ pub struct Run {
     pub errors: Vec<String>,
 }
 
+impl Run {
+    /// What a night that is not over waits for, in a sentence that says what to do.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<&str> {
+        let waiting = self.status.is_active().then(|| self.errors.last()).flatten();
+        waiting.map(String::as_str)
+    }
+
+    /// The status for people: a night that waits is `paused`.
+    #[must_use]
+    pub fn standing(&self) -> &'static str {
+        if self.waits_for().is_some() { "paused" } else { self.status.as_str() }
+    }
+}
+
 /// What a finished night is called, from its rows. `halted`, `failed` and `cancelled` are decided
 /// where they happen; this is for a night that came to its end.
 #[must_use]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use http::Method;
 use serde::Deserialize;
 
@@ -34,6 +35,25 @@ pub struct Grant {
 }
 
 impl GitHub {
+    /// What time it is there, from an answer's `Date`; `None` where it has none that can be read.
+    pub async fn clock(
+        &self,
+        repo: Option<&RepoName>,
+    ) -> Result<Option<DateTime<Utc>>, GitHubError> {
+        let doing = "asking what time it is".to_owned();
+        let ask = match repo {
+            Some(repo) => Ask::get(repo, "", doing),
+            None => {
+                let path = if self.is_app() { "/app" } else { "/user" }.to_owned();
+                Ask { method: Method::GET, path, body: None, doing, proof: Proof::Own }
+            }
+        };
+        let answer = self.answer(&ask).await?;
+        let date = answer.headers.get(http::header::DATE).and_then(|value| value.to_str().ok());
+        let read = date.and_then(|text| DateTime::parse_from_rfc2822(text).ok());
+        Ok(read.map(|time| time.with_timezone(&Utc)))
+    }
+
     /// Each permission that a night needs.
     pub async fn grants(&self, repo: &RepoName) -> Result<Vec<Grant>, GitHubError> {
         if self.is_app() {

@@ -27,7 +27,7 @@ use super::ask::Proof;
 use super::credential::{Credential, Identity};
 use super::error::GitHubError;
 use super::limits::wait_asked;
-use super::pause::{Manner, NotBefore, Patience};
+use super::pause::{Manner, NotBefore, Patience, Refused};
 use crate::domain::ids::RepoName;
 
 /// A read is tried this often in all where GitHub fails (5xx) or does not answer.
@@ -85,7 +85,8 @@ impl GitHub {
         let identity = credential.map(Identity::new).transpose()?;
         let (login, not_before) = (OnceCell::new(), NotBefore::default());
         let inner = Inner { octocrab, identity, patience, login, not_before };
-        let manner = Manner { cap: patience.rate_limit_cap, stop: CancellationToken::new() };
+        let manner =
+            Manner { cap: patience.rate_limit_cap, stop: CancellationToken::new(), refused: None };
         Ok(Self { inner: Arc::new(inner), manner })
     }
 
@@ -93,8 +94,16 @@ impl GitHub {
     /// ends waiting and whatever is under way.
     #[must_use]
     pub fn for_a_night(&self, stop: CancellationToken) -> Self {
-        let manner = Manner { cap: self.inner.patience.night_cap, stop };
+        let manner = Manner { cap: self.inner.patience.night_cap, stop, refused: None };
         Self { inner: Arc::clone(&self.inner), manner }
+    }
+
+    /// The same, and a credential that GitHub no longer takes is told to `refused` and stops the
+    /// night before anything else is tried with it.
+    #[must_use]
+    pub fn stopping_when_refused(mut self, refused: Refused) -> Self {
+        self.manner.refused = Some(refused);
+        self
     }
 
     #[must_use]
@@ -218,7 +227,9 @@ impl GitHub {
                     if answer.status == StatusCode::UNAUTHORIZED && token.is_none() {
                         return Err(GitHubError::NoCredential);
                     }
-                    refusal(answer.status, &ask.doing, message)
+                    let failure = refusal(answer.status, &ask.doing, message);
+                    self.manner.refused(&failure);
+                    failure
                 }
             };
             let passing =

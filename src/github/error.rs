@@ -24,7 +24,7 @@ pub enum GitHubError {
     )]
     Forbidden { doing: String, message: String },
     #[error(
-        "GitHub found nothing while {doing} (404); the repository does not exist, or the token cannot see it"
+        "GitHub found nothing while {doing} (404); the repository does not exist, or the token cannot see it: check OWNER/REPO, or give the token access"
     )]
     NotFound { doing: String },
     /// Understood and refused, mostly 422.

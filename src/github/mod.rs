@@ -34,6 +34,6 @@ pub use credential::Credential;
 pub use error::GitHubError;
 pub use files::{BranchFile, BranchPath};
 pub use issues::RawIssue;
-pub use pause::Patience;
+pub use pause::{Patience, Refused};
 pub use people::{LabelEvent, Permission};
 pub use pulls::{NewPull, Pull};

@@ -3,10 +3,12 @@
 //!
 //! Never sends anything.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
+
+use super::error::GitHubError;
 
 /// How patient a client is.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +44,34 @@ pub(super) struct Manner {
     pub cap: Duration,
     /// Ends waiting, and requests under way.
     pub stop: CancellationToken,
+    /// Told when GitHub no longer takes the credential.
+    pub refused: Option<Refused>,
+}
+
+impl Manner {
+    /// Nothing more is asked with a credential that GitHub does not take.
+    pub fn refused(&self, failure: &GitHubError) {
+        if let (Some(refused), GitHubError::Unauthorized { .. }) = (&self.refused, failure) {
+            refused.say(failure.to_string());
+            self.stop.cancel();
+        }
+    }
+}
+
+/// Why a night has to wait for a person: a key that is refused in its middle. The first word stays.
+#[derive(Debug, Clone, Default)]
+pub struct Refused(Arc<OnceLock<String>>);
+
+impl Refused {
+    pub fn say(&self, why: String) {
+        // Whoever comes later met the same key.
+        self.0.set(why).ok();
+    }
+
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
 }
 
 /// The moment before which GitHub wants no request of ours, whoever was told so.

@@ -13,7 +13,7 @@ pub(super) const CHAIN: &str = "chain_broken";
 const CHECKPOINT: &str = "checkpoint_failed";
 
 /// The causes that belong to a repository's nights.
-const OF_A_NIGHT: [&str; 3] = ["night_failed", "night_halted", "ceiling"];
+const OF_A_NIGHT: [&str; 4] = ["night_failed", "night_paused", "night_halted", "ceiling"];
 
 /// What an event says about incidents. `repo` is that of its run, lower case.
 pub(super) fn notes(event: &GovernanceEvent, repo: Option<&str>) -> Vec<IncidentNote> {
@@ -33,6 +33,7 @@ pub(super) fn notes(event: &GovernanceEvent, repo: Option<&str>) -> Vec<Incident
     };
     match event.kind {
         EventType::OvernightExecutionFailed => of_repo("night_failed", "Failed night"),
+        EventType::OvernightExecutionPaused => of_repo("night_paused", "Paused night"),
         EventType::OvernightExecutionHalted => of_repo("night_halted", "Halted night"),
         EventType::BudgetExhausted => of_repo("ceiling", "Reached spending ceiling"),
         EventType::ChainBroken => {
@@ -180,6 +181,6 @@ mod tests {
         ended.metadata.insert("status".to_owned(), "partial".into());
         assert_eq!(notes(&ended, Some("o/r")), []);
         ended.metadata.insert("status".to_owned(), "completed".into());
-        assert_eq!(notes(&ended, Some("o/r")).len(), 3);
+        assert_eq!(notes(&ended, Some("o/r")).len(), OF_A_NIGHT.len());
     }
 }

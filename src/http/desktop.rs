@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use super::error::ApiError;
 use super::extract::Body;
@@ -56,7 +57,7 @@ pub(super) async fn merge(
     let (id, dry_run) = (name(id)?, dry_run(&bytes)?);
     let desktop = api.desktop.clone();
     // In a task of its own: a client that hangs up must not stop a merge half way.
-    let merged = tokio::spawn(async move { desktop.merge(&id, dry_run).await });
+    let merged = tokio::spawn(async move { desktop.merge(&id, dry_run).await }.in_current_span());
     let report = merged.await.map_err(|error| ApiError::Internal(error.to_string()))??;
     let mut answer = json!(report);
     answer["success"] = json!(true);

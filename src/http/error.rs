@@ -36,7 +36,9 @@ pub enum ApiError {
     #[error("This route does not answer {0}")]
     Method(String),
     /// 409: the repository has a night under way.
-    #[error("The run {0} is active for this repository; cancel it or wait until it ends")]
+    #[error(
+        "The run {0} is active for this repository; wait until it ends, or end it with `foreman cancel {0}`"
+    )]
     RunActive(RunId),
     /// 409, with a code of its own.
     #[error("{message}")]

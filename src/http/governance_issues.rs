@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use super::error::ApiError;
 use super::extract::Body;
@@ -27,7 +28,9 @@ pub(super) async fn create(
     let (repo, dry_run) = body::target(&bytes)?;
     let governance = api.governance.clone();
     // In a task of its own: a client that hangs up must not stop it half way.
-    let created = tokio::spawn(async move { governance.create_issues(&repo, dry_run).await });
+    let created = tokio::spawn(
+        async move { governance.create_issues(&repo, dry_run).await }.in_current_span(),
+    );
     let created = created.await.map_err(|error| ApiError::Internal(error.to_string()))??;
     let mut body = json!(created);
     body["success"] = json!(true);

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use chrono::Utc;
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use super::body::{self, Kind};
 use super::error::ApiError;
@@ -32,7 +33,8 @@ pub(super) async fn start(
     let idempotency = query::idempotency(&headers, &night.sha256)?;
     let overnight = api.overnight.clone();
     // In a task of its own: a client that hangs up must not stop a start half way.
-    let started = tokio::spawn(async move { overnight.start(night.request, idempotency).await });
+    let start = async move { overnight.start(night.request, idempotency).await };
+    let started = tokio::spawn(start.in_current_span());
     let run = started.await.map_err(|error| ApiError::Internal(error.to_string()))??;
     let Some(limit) = wait else { return Ok(answer(&api, StatusCode::ACCEPTED, &run)) };
     let waited = tokio::select! {

@@ -6,6 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use super::error::ApiError;
 use super::extract::{Body, RunPath};
@@ -51,7 +52,7 @@ pub(super) async fn cancel(
     let overnight = api.overnight.clone();
     let asked = id.clone();
     // In a task of its own: a client that hangs up must not stop it half way.
-    let cancelled = tokio::spawn(async move { overnight.cancel(&asked).await });
+    let cancelled = tokio::spawn(async move { overnight.cancel(&asked).await }.in_current_span());
     let outcome = cancelled.await.map_err(|error| ApiError::Internal(error.to_string()))??;
     match outcome {
         CancelOutcome::Requested => {

@@ -4,8 +4,8 @@
 //! where it still fits; any other work on an issue that has a branch goes to the next name. Never
 //! pushes anything.
 
+use super::context::{Context, EngineError};
 use super::hand::Hand;
-use super::night::{Context, EngineError};
 use super::planning::content_digest;
 use crate::domain::attempt::{Stand, State};
 use crate::domain::ids::{CommitId, IssueNumber, nth_branch_for};

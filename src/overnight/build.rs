@@ -1,12 +1,12 @@
 //! One round of building: a fresh workspace, leave for the tier, the builder, and what it left.
 
+use super::context::EngineError;
 use super::copilot;
 use super::issue::{Came, Worker, select};
 use super::learn;
-use super::night::EngineError;
 use crate::builders::{BuildOutcome, Keeper, Task};
 use crate::domain::attempt::{Admission, CLIMB_TO, Event, Left, State};
-use crate::domain::event::{EventType, Severity};
+use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::ids::{CommitId, EscalationId};
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::tier::ModelTier;
@@ -89,6 +89,13 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         limits: parts.settings.limits,
     };
     let outcome = parts.builders.build(worker.context.fence, &task, worker.context.stop).await?;
+    if let Some(why) = outcome.refused_key()
+        && worked_before(worker).await?
+    {
+        let what = "set it anew (OPENAI_API_KEY, its _FILE, or api_key_env of the tier)";
+        worker.context.pause(format!("{why}; {what}"));
+        return Ok(Built::Came(Came::Interrupted));
+    }
     Ok(Built::Came(match outcome {
         BuildOutcome::Finished { tier, summary } => keep(worker, &workspace, tier, summary).await?,
         BuildOutcome::Failed { code, message, stuck } => {
@@ -107,6 +114,13 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Built, EngineError>
         BuildOutcome::Budget { message } => Came::Halt(Skip::new(ReasonCode::Budget, message)),
         BuildOutcome::Cancelled => Came::Interrupted,
     }))
+}
+
+/// Whether a model answered in this night. A key that is refused from the start is a mistake of the
+/// setup, and each issue says so; one that worked was taken away in mid-night.
+async fn worked_before(worker: &Worker<'_>) -> Result<bool, EngineError> {
+    let calls = worker.context.parts.store.calls(&worker.context.fence.run, None).await?;
+    Ok(calls.iter().any(|call| call.tier != ModelTier::LocalBuilder && call.answer.is_some()))
 }
 
 /// What the base's setup step fetched. Without it a builder works on, with what this machine has.
@@ -300,8 +314,11 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
                 worker.commit_transition(vec![event]).await?;
                 return Ok(Some(Built::Came(Came::Event(no_climb(worker, &text)))));
             }
+            let next = format!(
+                "{text}; it goes on at {ordinary}, `foreman escalation quota` says more and `[limits]` raises it"
+            );
             worker.state.tier = ordinary;
-            worker.commit_transition(vec![event]).await?;
+            worker.commit_transition(vec![NewEvent { description: next, ..event }]).await?;
             Ok(Some(Built::Lowered))
         }
     }

@@ -10,11 +10,11 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::build::Built;
+use super::context::EngineError;
 use super::copilot_give::{Given, book, give, take_back};
 use super::copilot_texts as texts;
 use super::hand::Hand;
 use super::issue::{Came, Worker};
-use super::night::EngineError;
 use super::planning::PlanError;
 use super::publish::note;
 use super::settings::CopilotSettings;

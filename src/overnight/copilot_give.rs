@@ -6,10 +6,10 @@
 use serde_json::json;
 
 use super::build::ceilings;
+use super::context::EngineError;
 use super::copilot::{FIRST_PAUSE, TRIES};
 use super::copilot_texts as texts;
 use super::issue::{Came, Worker};
-use super::night::EngineError;
 use super::publish::note;
 use crate::domain::money::Usd;
 use crate::domain::plan::{ReasonCode, Skip};

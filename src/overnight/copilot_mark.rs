@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::context::EngineError;
 use super::copilot_texts as texts;
 use super::hand::Hand;
 use super::issue::{Came, Worker};
-use super::night::EngineError;
 use super::publish::{failed_or_interrupted, note, proof};
 use crate::domain::attempt::{Event, Outcome};
 use crate::domain::ids::IssueNumber;

@@ -2,9 +2,9 @@
 //!
 //! Each ending is one commit: rows, status and events together.
 
+use super::context::{Context, EngineError, log};
 use super::describe;
 use super::labels;
-use super::night::{Context, EngineError};
 use super::planning;
 use super::rows::mark_skipped;
 use super::settings::Parts;
@@ -13,7 +13,7 @@ use crate::domain::ids::{IssueNumber, RepoName, RunId};
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::run::{IssueResult, IssueStatus, NightRequest, RunStatus, final_status};
 use crate::github::intake::{LabelWord, People};
-use crate::store::{Change, Fence};
+use crate::store::{Change, Fence, StoreError};
 
 /// May be worked on although the base is red.
 const REPAIR_BASE_LABEL: &str = "foreman:repair-base";
@@ -126,7 +126,52 @@ pub(super) async fn end_on(parts: &Parts, fence: &Fence, why: &str) -> Result<()
     changes.push(Change::Event(event));
     let errors = vec![why.to_owned()];
     changes.push(Change::RunStatus { status: RunStatus::Failed, errors });
-    parts.store.apply(fence, changes).await?;
+    log(&parts.store.apply(fence, changes).await?);
+    Ok(())
+}
+
+/// Another version of Foreman left what this one cannot read: the night ends, and says so.
+pub(super) async fn unreadable(parts: &Parts, fence: &Fence, why: &str) -> Result<(), EngineError> {
+    parts.store.recover_calls(fence).await?;
+    let why = format!(
+        "another version of Foreman left this night, and it cannot be gone on with ({why}); start another, which finds the branches and pull requests that are there"
+    );
+    // What of it can be read is ended too.
+    let rows = match parts.store.run(&fence.run).await {
+        Ok(run) => run.map(|run| run.issue_results).unwrap_or_default(),
+        Err(StoreError::Corrupt { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let mut changes = end_open_rows(&fence.run, rows, &Skip::new(ReasonCode::Cancelled, &why));
+    let text = format!("Night {} cancelled: {why}", fence.run);
+    let event = NewEvent::new(EventType::OvernightExecutionCancelled, text)
+        .severity(Severity::High)
+        .run(&fence.run);
+    changes.push(Change::Event(event));
+    changes.push(Change::RunStatus { status: RunStatus::Cancelled, errors: vec![why] });
+    log(&parts.store.apply(fence, changes).await?);
+    Ok(())
+}
+
+/// A key is no longer taken: the night stays as it is until there is another and Foreman starts
+/// again.
+pub(super) async fn paused(
+    parts: &Parts,
+    fence: &Fence,
+    repo: &RepoName,
+    why: &str,
+) -> Result<(), EngineError> {
+    let said = format!(
+        "The night for {repo} is paused: {why}. Then start Foreman again: it goes on where it was. `foreman cancel {}` ends it instead",
+        fence.run
+    );
+    let event = NewEvent::new(EventType::OvernightExecutionPaused, said.as_str())
+        .severity(Severity::High)
+        .run(&fence.run)
+        .with("owner", repo.owner())
+        .with("repo", repo.name());
+    let waiting = Change::RunStatus { status: RunStatus::Running, errors: vec![said] };
+    log(&parts.store.apply(fence, vec![waiting, Change::Event(event)]).await?);
     Ok(())
 }
 
@@ -171,7 +216,7 @@ pub(super) async fn failed(
         .with("error", error);
     changes.push(Change::Event(event));
     changes.push(Change::RunStatus { status: RunStatus::Failed, errors: vec![error.to_owned()] });
-    parts.store.apply(fence, changes).await?;
+    log(&parts.store.apply(fence, changes).await?);
     Ok(())
 }
 
@@ -191,7 +236,7 @@ pub(super) async fn cancelled(parts: &Parts, fence: &Fence) -> Result<(), Engine
     let event = NewEvent::new(EventType::OvernightExecutionCancelled, text).run(&fence.run);
     changes.push(Change::Event(event));
     changes.push(Change::RunStatus { status: RunStatus::Cancelled, errors: Vec::new() });
-    parts.store.apply(fence, changes).await?;
+    log(&parts.store.apply(fence, changes).await?);
     if let Ok(repo) = format!("{}/{}", run.owner, run.repo).parse::<RepoName>() {
         labels::given_up(parts, &repo, open).await;
     }

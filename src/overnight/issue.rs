@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use super::branch::{self, Place};
 use super::build::{self, Built};
+use super::context::{Context, EngineError};
 use super::copilot_mark;
 use super::describe;
 use super::judge::{self, BaseJudge};
 use super::labels;
-use super::night::{Context, EngineError};
 use super::planning;
 use super::publish;
 use super::rows::{mark_failed, mark_skipped};
@@ -92,13 +92,19 @@ pub(super) async fn work(
     let mut worker = match start(context, mirror, bases, row.clone()).await {
         Ok(Start::Worker(worker, effect, resumed)) => {
             let mut worker = *worker;
+            tracing::Span::current().record("attempt", worker.attempt.as_str());
             worker.announce(resumed).await?;
             labels::begun(&worker).await;
             context.parts.failpoints.hit("issue.started");
             match worker.run(effect).await {
                 Ok(end) => return worker.leave(end).await,
-                Err(error) if context.leaves_open(&error) => return Err(error),
-                Err(error) => worker.fail(&error).await?,
+                Err(error) => {
+                    context.ask_about(&error).await;
+                    if context.leaves_open(&error) {
+                        return Err(error);
+                    }
+                    worker.fail(&error).await?;
+                }
             }
             worker
         }
@@ -107,8 +113,11 @@ pub(super) async fn work(
             return Ok(IssueEnd::Done);
         }
         Ok(Start::Halt(skip)) => return Ok(IssueEnd::Halt(skip)),
-        Err(error) if context.leaves_open(&error) => return Err(error),
         Err(error) => {
+            context.ask_about(&error).await;
+            if context.leaves_open(&error) {
+                return Err(error);
+            }
             let reason = could_not(&error);
             end_row(context, row, |row| mark_failed(row, ReasonCode::Internal, &reason)).await?;
             return Ok(IssueEnd::Done);

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use super::context::{Context, EngineError};
 use super::describe;
 use super::issue::{Came, Worker};
 use super::labels;
 use super::learn;
-use super::night::{Context, EngineError, notes_json};
+use super::night::notes_json;
 use super::overlap;
 use super::planning::has_label;
 use crate::domain::attempt::{self, Event};

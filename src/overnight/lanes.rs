@@ -4,14 +4,15 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use tracing::Instrument as _;
 
+use super::context::{Context, EngineError};
 use super::ending::skip_all;
 use super::issue::{self, IssueEnd};
 use super::judge::BaseJudge;
-use super::night::{Context, EngineError};
 use super::planning;
 use crate::domain::ids::IssueNumber;
-use crate::domain::plan::Skip;
+use crate::domain::plan::{ReasonCode, Skip};
 use crate::git::Mirror;
 use crate::sequencing;
 
@@ -44,7 +45,15 @@ pub(super) async fn work(
                 let repo = &context.request.repo;
                 let live = planning::with_live_token(&context.github, repo, mirror).await;
                 let mirror = live.unwrap_or_else(|_| mirror.clone());
-                (number, issue::work(context, &mirror, bases, number).await)
+                // The attempt is known once it is begun, or found.
+                let span = tracing::info_span!(
+                    "issue",
+                    run = %context.fence.run,
+                    issue = number.0,
+                    attempt = tracing::field::Empty,
+                );
+                let work = issue::work(context, &mirror, bases, number).instrument(span);
+                (number, work.await)
             });
         }
         let Some((number, end)) = working.next().await else { break };
@@ -66,7 +75,12 @@ pub(super) async fn work(
         let rest = context.board().unfinished();
         skip_all(context, rest, skip).await?;
     }
-    Ok(halt.map(|skip| skip.reason))
+    Ok(halt.map(|skip| match skip.code {
+        ReasonCode::Budget => {
+            format!("{}; raise it (`budgetUsd`, `[limits]`), or wait", skip.reason)
+        }
+        _ => skip.reason,
+    }))
 }
 
 fn ready_now(context: &Context<'_>) -> Vec<IssueNumber> {

@@ -2,8 +2,8 @@
 //!
 //! Owns what is noted after a round and after its judgement. Never judges and never builds.
 
+use super::context::EngineError;
 use super::issue::Worker;
-use super::night::EngineError;
 use crate::domain::event::{EventType, Severity};
 use crate::domain::evidence::{CheckOutcome, QaSummary};
 use crate::domain::tier::ModelTier;

@@ -5,6 +5,7 @@
 
 mod branch;
 mod build;
+mod context;
 mod copilot;
 mod copilot_before;
 mod copilot_give;
@@ -37,13 +38,15 @@ mod transition;
 mod vet;
 mod why;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::builders::Switchboard;
 use crate::domain::event::{EventType, NewEvent};
@@ -52,6 +55,8 @@ use crate::domain::run::{NightRequest, Run};
 use crate::git::Git;
 use crate::github::GitHub;
 use crate::store::{self, CancelOutcome, Created, Store, StoreError};
+
+use night::Worked;
 
 pub use desk::Desk;
 pub use evidence::{EvidenceError, LogRef, logs_of, read_log};
@@ -73,7 +78,9 @@ pub enum StartError {
     Disabled,
     #[error("no GitHub credential: set GITHUB_TOKEN, or GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY")]
     NoCredential,
-    #[error("this repository has an active run: {0}")]
+    #[error(
+        "this repository has an active run: {0}; wait for it, or end it with `foreman cancel {0}`"
+    )]
     RunActive(RunId),
     #[error("the Idempotency-Key `{key}` was used with another body")]
     KeyReused { key: String },
@@ -97,6 +104,8 @@ struct Inner {
     active: Mutex<HashMap<RunId, CancellationToken>>,
     /// How often each night was taken up in vain.
     faults: Mutex<HashMap<RunId, u32>>,
+    /// The nights that wait for a person and a restart.
+    paused: watch::Sender<HashSet<RunId>>,
     tracker: TaskTracker,
     stopping: CancellationToken,
 }
@@ -108,6 +117,7 @@ impl Overnight {
             parts,
             active: Mutex::default(),
             faults: Mutex::default(),
+            paused: watch::Sender::default(),
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),
         }))
@@ -145,6 +155,8 @@ impl Overnight {
         let new = store::NewRun { id, request, idempotency, events: vec![event] };
         match parts.store.create_run(new).await? {
             Created::New(run) => {
+                // In the request's span: here a request id and a run meet.
+                tracing::info!(run = %run.id, "night {} for {}/{} is queued", run.id, run.owner, run.repo);
                 self.begin(run.id.clone());
                 Ok(run)
             }
@@ -202,6 +214,13 @@ impl Overnight {
             };
             tokio::time::timeout_at(until, heard).await.ok();
         }
+    }
+
+    /// Comes back when this night waits for a person and a restart.
+    pub async fn paused(&self, id: &RunId) {
+        let mut paused = self.0.paused.subscribe();
+        // The sender lives as long as we do.
+        paused.wait_for(|paused| paused.contains(id)).await.map(drop).ok();
     }
 
     #[must_use]
@@ -262,7 +281,9 @@ impl Overnight {
             return Ok(0);
         }
         let resumable = self.0.parts.store.resumable().await?;
-        Ok(resumable.into_iter().filter(|id| self.begin(id.clone())).count())
+        let paused = self.0.paused.borrow().clone();
+        let taken = resumable.into_iter().filter(|id| !paused.contains(id));
+        Ok(taken.filter(|id| self.begin(id.clone())).count())
     }
 
     /// Looks for unfinished nights now and again until shutdown: a night whose task ended on a
@@ -324,9 +345,15 @@ impl Overnight {
         self.0.tracker.spawn(async move {
             let here = here;
             let last_try = here.inner.lock_faults().get(&id).copied() >= Some(MOST_FAULTS);
-            match night::work(&here.inner.parts, &id, &stop, last_try).await {
-                Ok(()) => {
+            let span = tracing::info_span!("night", run = %id);
+            match night::work(&here.inner.parts, &id, &stop, last_try).instrument(span).await {
+                Ok(worked) => {
                     here.inner.lock_faults().remove(&id);
+                    if worked == Worked::Paused {
+                        here.inner.paused.send_modify(|paused| {
+                            paused.insert(id.clone());
+                        });
+                    }
                 }
                 Err(error) => {
                     *here.inner.lock_faults().entry(id.clone()).or_default() += 1;

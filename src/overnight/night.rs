@@ -3,11 +3,12 @@
 //! Owns the run's own transitions: started, planned, working, ended. What happens to one issue is
 //! `issue`'s business. A night that is interrupted writes nothing: it is taken up where it was.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::context::{Context, EngineError, log};
 use super::ending::{self, Ended, skip_all, skip_for_red_base};
 use super::judge::BaseJudge;
 use super::planning::{self, PlanError};
@@ -20,107 +21,52 @@ use crate::domain::issue::Repository;
 use crate::domain::plan::{ReasonCode, Skip};
 use crate::domain::run::{IssueStatus, NightRequest, RunStatus};
 use crate::gate::GateError;
-use crate::git::GitError;
-use crate::github::{GitHub, GitHubError};
+use crate::github::{GitHub, Refused};
 use crate::store::{Change, Fence, Night, StoreError};
 
 /// A lease lives for 30 s: without a renewal for this long, its owner stops.
 const LEASE_MARGIN: Duration = Duration::from_secs(20);
 
-/// Why a night stopped before its end; it is taken up again.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum EngineError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Git(#[from] GitError),
-    #[error(transparent)]
-    GitHub(#[from] GitHubError),
-    #[error(transparent)]
-    Gate(#[from] GateError),
-    #[error("the workspace cannot be made: {0}")]
-    Workspace(#[from] std::io::Error),
-    #[error("the stored {what} of run {run} cannot be read: {why}")]
-    Stored { what: &'static str, run: RunId, why: String },
-    #[error("interrupted")]
-    Interrupted,
+/// How work on a night came to an end without a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Worked {
+    /// It is over, was interrupted, or is somebody else's.
+    Through,
+    /// It waits for a person and a restart.
+    Paused,
 }
 
-impl EngineError {
-    /// Whether the same night may get further when it is taken up again.
-    fn is_passing(&self) -> bool {
-        match self {
-            Self::Store(StoreError::Corrupt { .. }) => false,
-            Self::Store(_) | Self::Interrupted => true,
-            Self::Git(error) | Self::Gate(GateError::Git(error)) => error.is_transient(),
-            Self::GitHub(error) => error.is_passing(),
-            Self::Gate(_) | Self::Workspace(_) | Self::Stored { .. } => false,
-        }
-    }
-}
-
-/// What everybody who works on a night shares.
-pub(super) struct Context<'a> {
-    pub parts: &'a Parts,
-    /// GitHub with a night's patience, until the night is to stop.
-    pub github: GitHub,
-    pub fence: &'a Fence,
-    pub request: &'a NightRequest,
-    /// Cancelled by a person, by shutdown, or because the lease was lost.
-    pub stop: &'a CancellationToken,
-    /// The night was taken up in vain often enough: what fails now ends it.
-    pub last_try: bool,
-    pub board: Mutex<Board>,
-}
-
-impl Context<'_> {
-    pub fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a fault leaves the attempt as it is, for the next time the night is taken up.
-    pub fn leaves_open(&self, error: &EngineError) -> bool {
-        if self.stop.is_cancelled() {
-            return true;
-        }
-        match error {
-            EngineError::Store(_) | EngineError::Interrupted => error.is_passing(),
-            EngineError::Git(_)
-            | EngineError::GitHub(_)
-            | EngineError::Gate(_)
-            | EngineError::Workspace(_)
-            | EngineError::Stored { .. } => error.is_passing() && !self.last_try,
-        }
-    }
-
-    pub fn event(&self, kind: EventType, description: impl Into<String>) -> NewEvent {
-        NewEvent::new(kind, description).run(&self.fence.run)
-    }
-
-    pub async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.parts.store.apply(self.fence, changes).await.map(drop)
-    }
-}
-
-/// Claims a night and works it to its end, its cancellation or an interruption.
+/// Claims a night and works it to its end, its cancellation, a pause or an interruption.
 pub(super) async fn work(
     parts: &Parts,
     id: &RunId,
     stop: &CancellationToken,
     last_try: bool,
-) -> Result<(), EngineError> {
+) -> Result<Worked, EngineError> {
     let settings = &parts.settings;
     let Some(fence) = parts.store.claim_run(id, &settings.owner, settings.sole_owner).await? else {
-        return Ok(());
+        return Ok(Worked::Through);
     };
-    let Some(night) = parts.store.night(id).await? else { return Ok(()) };
+    let night = match parts.store.night(id).await {
+        Ok(Some(night)) => night,
+        Ok(None) => return Ok(Worked::Through),
+        Err(error @ StoreError::Corrupt { .. }) => {
+            ending::unreadable(parts, &fence, &error.to_string()).await?;
+            return Ok(Worked::Through);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let refused = Refused::default();
     let working = async {
-        match execute(parts, &fence, &night, stop, last_try).await {
+        match execute(parts, &fence, &night, stop, &refused, last_try).await {
             Err(EngineError::Interrupted) => Ok(()),
             Err(_) if stop.is_cancelled() => Ok(()),
             // What passes by itself ends nothing: the night is taken up again.
             Err(error @ EngineError::Store(_)) if error.is_passing() => Err(error),
             Err(error) if error.is_passing() && !last_try => Err(error),
+            Err(error) if error.is_unreadable() => {
+                ending::unreadable(parts, &fence, &error.to_string()).await
+            }
             // Any other would meet the next try as well: the night says so and ends.
             Err(error) => ending::end_on(parts, &fence, &error.to_string()).await,
             Ok(()) => Ok(()),
@@ -130,13 +76,18 @@ pub(super) async fn work(
         ended = working => ended?,
         lost = keep_lease(parts, &fence, stop) => lost?,
     }
-    // Interrupted by a person: that is an end. By shutdown: it is resumed.
-    let asked = parts
-        .store
-        .night_status(id)
-        .await?
-        .is_some_and(|night| night.cancel_requested && night.status.is_active());
-    if asked { ending::cancelled(parts, &fence).await } else { Ok(()) }
+    // Interrupted by a person: that is an end. By shutdown: it is resumed. By a key that is no
+    // longer taken: it waits for another.
+    let stands = parts.store.night_status(id).await?.filter(|night| night.status.is_active());
+    match (stands, refused.why()) {
+        (Some(night), _) if night.cancel_requested => ending::cancelled(parts, &fence).await?,
+        (Some(_), Some(why)) => {
+            ending::paused(parts, &fence, &night.repo, why).await?;
+            return Ok(Worked::Paused);
+        }
+        (Some(_) | None, _) => {}
+    }
+    Ok(Worked::Through)
 }
 
 /// Renews the lease and listens for a cancellation that came through another process. Returns only
@@ -173,6 +124,7 @@ async fn execute(
     fence: &Fence,
     night: &Night,
     stop: &CancellationToken,
+    refused: &Refused,
     last_try: bool,
 ) -> Result<(), EngineError> {
     let request = NightRequest {
@@ -196,13 +148,25 @@ async fn execute(
         },
     };
     let board = Mutex::new(board);
-    let context = Context { parts, github, fence, request: &request, stop, last_try, board };
+    // Where nothing is planned yet, a refused credential is a failed night: nothing is lost by it.
+    let github = github.stopping_when_refused(refused.clone());
+    let request = &request;
+    let context = Context { parts, github, fence, request, stop, refused, last_try, board };
     let ended = if request.dry_run {
         dry_rows(&context).await?;
         Ended::Through
     } else {
-        work_through(&context).await?
+        match work_through(&context).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                context.ask_about(&error).await;
+                return Err(error);
+            }
+        }
     };
+    if context.refused.why().is_some() {
+        return Err(EngineError::Interrupted);
+    }
     ending::finish(&context, ended).await
 }
 
@@ -216,7 +180,10 @@ async fn announce(
     let (kind, word) = if first {
         (EventType::OvernightExecutionStarted, "started")
     } else {
-        (EventType::OvernightExecutionResumed, "resumed after an interruption")
+        (
+            EventType::OvernightExecutionResumed,
+            "resumed where it was cut off: nothing is to be done",
+        )
     };
     let text = format!("Night for {} {word}{}", request.repo, dry(request.dry_run));
     let event = NewEvent::new(kind, text)
@@ -225,7 +192,7 @@ async fn announce(
         .with("repo", request.repo.name())
         .with("unknownCharges", recovered.unknown.len());
     let running = Change::RunStatus { status: RunStatus::Running, errors: Vec::new() };
-    parts.store.apply(fence, vec![running, Change::Event(event)]).await?;
+    log(&parts.store.apply(fence, vec![running, Change::Event(event)]).await?);
     Ok(())
 }
 
@@ -298,7 +265,7 @@ async fn make_plan(
     }
     changes
         .extend(digests.into_iter().map(|(issue, digest)| Change::IssueDigest { issue, digest }));
-    parts.store.apply(fence, changes).await?;
+    log(&parts.store.apply(fence, changes).await?);
     parts.failpoints.hit("plan.after");
     Ok(Some(board))
 }
@@ -339,7 +306,11 @@ async fn work_through(context: &Context<'_>) -> Result<Ended, EngineError> {
         Ok(mirror) => mirror,
         Err(PlanError::Store(error)) => return Err(error.into()),
         Err(error) => {
-            return Ok(Ended::Failed(format!("the repository cannot be cloned: {error}")));
+            if let PlanError::Git(error) = &error {
+                context.ask_about_git(error).await;
+            }
+            let why = format!("the repository cannot be cloned: {error}");
+            return context.unless_stopped(Ended::Failed(why));
         }
     };
     let bases = BaseJudge::new(context, &mirror);
@@ -364,7 +335,8 @@ async fn work_through(context: &Context<'_>) -> Result<Ended, EngineError> {
         let skip = describe::not_green(&repository.default_branch, &tip, &verdict);
         let rest = context.board().unfinished();
         skip_all(context, rest, &skip).await?;
-        return Ok(Ended::Failed(skip.reason));
+        let what = "list what it names in `[setup] registries`, or make the packages available without network";
+        return Ok(Ended::Failed(format!("{}; {what}", skip.reason)));
     }
     if !verdict.green {
         let why = describe::red_base(&repository.default_branch, &tip, &verdict);
@@ -375,7 +347,9 @@ async fn work_through(context: &Context<'_>) -> Result<Ended, EngineError> {
             notes_json(&board)
         };
         context.commit(vec![Change::Notes(notes)]).await?;
-        halted = Some(why);
+        halted = Some(format!(
+            "{why}; repair it, install here what is missing, or let someone with write access label the issue that repairs it `foreman:repair-base`"
+        ));
     }
     let budget = lanes::work(context, &mirror, &bases).await?;
     Ok(match budget.or(halted) {

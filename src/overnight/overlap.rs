@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use super::context::EngineError;
 use super::issue::Worker;
-use super::night::EngineError;
 use crate::domain::ids::{CommitId, IssueNumber, branch_for};
 use crate::domain::plan::{DependencyMode, Plan};
 use crate::domain::run::IssueStatus;

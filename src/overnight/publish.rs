@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::branch::{is_unpublished, taken};
+use super::context::EngineError;
 use super::hand::Hand;
 use super::issue::{Came, Worker};
 use super::labels;
-use super::night::EngineError;
 use super::texts;
 use super::{copilot_mark, copilot_texts};
 use crate::domain::attempt::{Candidate, Event, Outcome, PullRef};
@@ -102,11 +102,13 @@ pub(super) async fn push(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
                 return Ok(Came::Event(Event::BranchTaken { reason: taken(&branch, &tip) }));
             }
             Err(error) if attempt < TRIES && !worker.context.stop.is_cancelled() => {
+                worker.context.ask_about_git(&error).await;
                 tracing::warn!(%branch, %error, "pushing {branch} failed, trying again");
                 sleep_unless_stopped(worker, pause).await;
                 pause *= 2;
             }
             Err(error) => {
+                worker.context.ask_about_git(&error).await;
                 let message = format!("the branch could not be pushed: {error}");
                 return failed_or_interrupted(worker, message);
             }

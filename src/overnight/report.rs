@@ -137,7 +137,7 @@ pub fn markdown(run: &Run) -> String {
         run.owner,
         run.repo
     );
-    let _ = writeln!(out, "Status **{}**, cost {}.\n", run.status, run.cost_usd);
+    let _ = writeln!(out, "Status **{}**, cost {}.\n", run.standing(), run.cost_usd);
     for error in &run.errors {
         let _ = writeln!(out, "> {}\n", one_line(error));
     }
@@ -236,7 +236,7 @@ pub fn text(run: &Run) -> String {
         run.start_time.format("%Y-%m-%d"),
         run.owner,
         run.repo,
-        run.status
+        run.standing()
     );
     let _ = writeln!(out, "{took}, {}, run {}", rounded(run.cost_usd), run.id);
     let _ = writeln!(

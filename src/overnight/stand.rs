@@ -1,8 +1,8 @@
 //! What an issue's work stands on: the base branch, or a blocker's branch where it stacks.
 
+use super::context::{Context, EngineError};
 use super::describe;
 use super::judge::BaseJudge;
-use super::night::{Context, EngineError};
 use crate::domain::attempt::Stand;
 use crate::domain::ids::{CommitId, IssueNumber, branch_for};
 use crate::domain::plan::{ReasonCode, Skip};

@@ -3,9 +3,9 @@
 
 use serde_json::json;
 
+use super::context::EngineError;
 use super::describe;
 use super::issue::{IssueEnd, Worker, could_not};
-use super::night::EngineError;
 use super::rows::{mark_failed, mark_skipped};
 use crate::domain::attempt::{Outcome, Phase};
 use crate::domain::event::{EventType, NewEvent, Severity};

@@ -154,7 +154,11 @@ fn unseen(repo: &RepoName, issue: IssueNumber, latest: Option<&Run>) -> Why {
 fn of_row(run: &Run, row: &IssueResult, since: Option<DateTime<Utc>>) -> Why {
     let number = row.issue_number;
     let reason = row.reason.clone().unwrap_or_else(|| "no reason was stored".to_owned());
+    let waits = run.waits_for().filter(|_| !row.status.is_final());
     let (state, answer) = match row.status {
+        IssueStatus::Pending | IssueStatus::Running if waits.is_some() => {
+            ("waiting", format!("{number} waits. {}.", waits.unwrap_or_default()))
+        }
         IssueStatus::Pending if run.status.is_active() => {
             ("waiting", format!("{number} waits for its turn in the night that runs."))
         }
@@ -176,6 +180,9 @@ fn of_row(run: &Run, row: &IssueResult, since: Option<DateTime<Utc>>) -> Why {
         (IssueStatus::Success, _) if row.pr_url.is_some() => "Review it: merge or close it.",
         (IssueStatus::Success, _) => {
             "Nothing was published because `createPRsAutomatically` was false."
+        }
+        _ if waits.is_some() => {
+            "Set the key anew and start Foreman again: it goes on where it was."
         }
         (IssueStatus::Running, _) => "`foreman watch` follows it.",
         (IssueStatus::Pending, _) => "Wait for its turn, or start another night.",

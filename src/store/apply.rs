@@ -96,6 +96,10 @@ async fn run_status(
         .await?;
     let mut all: Vec<String> = serde_json::from_str(&row.try_get::<String, _>(0)?)
         .map_err(|why| StoreError::corrupt("errors of a run", why))?;
+    // While a night runs they say what it waits for, and nothing once it goes on.
+    if status == RunStatus::Running {
+        all.clear();
+    }
     all.extend(errors);
     let all = tx.json("errors of a run", &all)?;
     sqlx::query(

@@ -49,3 +49,4 @@ mod stuck;
 mod support;
 mod transcript;
 mod vetting;
+mod week;

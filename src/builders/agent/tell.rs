@@ -4,7 +4,7 @@
 
 use super::Agent;
 use super::walk::Post;
-use crate::builders::BuildOutcome;
+use crate::builders::{BuildOutcome, KEY_REFUSED};
 use crate::domain::call::ErrorClass;
 use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::money::Usd;
@@ -135,15 +135,12 @@ impl Agent<'_> {
     }
 
     pub(super) fn stopped(&self, class: ErrorClass) -> BuildOutcome {
-        BuildOutcome::Failed {
-            code: ReasonCode::ProviderRefused,
-            message: format!(
-                "the model's provider failed ({}): {}",
-                class.as_str(),
-                self.last_error
-            ),
-            stuck: false,
-        }
+        let what = match class {
+            ErrorClass::Auth => format!("{KEY_REFUSED} ({})", class.as_str()),
+            _ => format!("the model's provider failed ({})", class.as_str()),
+        };
+        let message = format!("{what}: {}", self.last_error);
+        BuildOutcome::Failed { code: ReasonCode::ProviderRefused, message, stuck: false }
     }
 }
 

@@ -57,9 +57,12 @@ pub(super) fn app(state: &State, request: &Request<'_>) -> Outcome {
 }
 
 pub(super) fn installation(state: &State, request: &Request<'_>) -> Outcome {
-    signed(state, request)?;
+    let app = signed(state, request)?;
     let repo = state.repos.get(&request.key()).ok_or_else(Refusal::not_found)?;
-    Ok(Reply::ok(json!({ "id": repo.id, "repository_selection": "selected" })))
+    let (id, permissions) = (repo.id, &app.permissions);
+    Ok(Reply::ok(
+        json!({ "id": id, "repository_selection": "selected", "permissions": permissions }),
+    ))
 }
 
 pub(super) fn installation_token(state: &mut State, request: &Request<'_>, id: &str) -> Outcome {

@@ -211,7 +211,17 @@ impl FakeGitHub {
     /// A GitHub App, installed on every repository. The key is the public one, in PEM.
     pub fn add_app(&self, id: u64, slug: &str, public_key_pem: &str) {
         let (slug, public_key_pem) = (slug.to_owned(), public_key_pem.to_owned());
-        self.state().app = Some(super::state::App { id, slug, public_key_pem });
+        let grant = |name: &str, level: &str| (name.to_owned(), level.to_owned());
+        let permissions = ["contents", "issues", "pull_requests"].map(|it| grant(it, "write"));
+        let permissions = permissions.into_iter().chain([grant("metadata", "read")]).collect();
+        self.state().app = Some(super::state::App { id, slug, public_key_pem, permissions });
+    }
+
+    /// What the App's installation says that it was granted.
+    pub fn grant_app(&self, permission: &str, level: &str) {
+        if let Some(app) = &mut self.state().app {
+            app.permissions.insert(permission.to_owned(), level.to_owned());
+        }
     }
 
     /// Hides a repository from those without a role on it.

@@ -139,6 +139,8 @@ pub(super) struct App {
     pub id: u64,
     pub slug: String,
     pub public_key_pem: String,
+    /// What its installation was granted: permission to level.
+    pub permissions: BTreeMap<String, String>,
 }
 
 pub(super) struct State {

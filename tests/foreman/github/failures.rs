@@ -163,7 +163,7 @@ async fn each_refusal_is_a_sentence_that_helps() {
         [
             "GitHub does not accept the credential while reading the open issues of octo/app (401: Bad credentials); it is wrong or has expired, set GITHUB_TOKEN (or the App's key) anew",
             "GitHub forbids opening a pull request of `topic` in octo/app (403: Resource not accessible by personal access token); the token lacks a permission: it needs read access to metadata, and write access to contents, issues and pull requests",
-            "GitHub found nothing while looking up the repository octo/missing (404); the repository does not exist, or the token cannot see it",
+            "GitHub found nothing while looking up the repository octo/missing (404); the repository does not exist, or the token cannot see it: check OWNER/REPO, or give the token access",
             "there is no GitHub credential; set GITHUB_TOKEN, or GITHUB_APP_ID with GITHUB_APP_PRIVATE_KEY",
             "GitHub refused opening a pull request of `topic` in octo/app (422: Validation Failed: head invalid)",
         ]
