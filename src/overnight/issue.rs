@@ -332,6 +332,7 @@ impl Worker<'_> {
             let (state, next) = attempt::step(self.state.clone(), event, rules(self.context));
             self.state = state;
             self.commit_transition(said).await?;
+            self.context.claims.follow(self.number(), &self.state);
             self.after_commit();
             effect = next;
         }

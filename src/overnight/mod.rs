@@ -5,6 +5,7 @@
 
 mod branch;
 mod build;
+mod claims;
 mod copilot;
 mod copilot_before;
 mod copilot_mark;

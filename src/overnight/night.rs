@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::claims::Claims;
 use super::ending::{self, Ended, skip_all, skip_for_red_base};
 use super::judge::BaseJudge;
 use super::planning::{self, PlanError};
@@ -71,6 +72,8 @@ pub(super) struct Context<'a> {
     /// The night was taken up in vain often enough: what fails now ends it.
     pub last_try: bool,
     pub board: Mutex<Board>,
+    /// What the lanes are about to publish.
+    pub claims: Claims,
 }
 
 impl Context<'_> {
@@ -196,7 +199,9 @@ async fn execute(
         },
     };
     let board = Mutex::new(board);
-    let context = Context { parts, github, fence, request: &request, stop, last_try, board };
+    let claims = Claims::default();
+    let context =
+        Context { parts, github, fence, request: &request, stop, last_try, board, claims };
     let ended = if request.dry_run {
         dry_rows(&context).await?;
         Ended::Through
