@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{SHELL_REPOSITORY, Server, Town, acts, body, issue, repo, row, script};
 use crate::support::write_file;
+use crate::support::{SHELL_REPOSITORY, Server, Town, acts, body, issue, repo, row, script};
 use foreman::demo::github::{Fault, FaultKind};
 use foreman::demo::model::{Reply, ScriptInput};
 

@@ -8,6 +8,8 @@ mod bad_javascript;
 mod bad_others;
 mod bad_python;
 mod bad_rust;
+mod bad_settings;
+mod bad_sly;
 mod bad_trees;
 mod good_code;
 mod good_rest;
@@ -84,6 +86,8 @@ fn all_bad() -> Vec<Case> {
         bad_javascript::cases(),
         bad_others::cases(),
         bad_trees::cases(),
+        bad_sly::cases(),
+        bad_settings::cases(),
     ]
     .into_iter()
     .flatten()
