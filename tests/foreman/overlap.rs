@@ -117,14 +117,14 @@ async fn a_change_of_another_open_pull_requests_file_is_stacked_on_it() {
     let run = server.night(&json!(null)).await;
     assert_eq!(row(&run, 1)["status"], "success", "{run:#}\n{}", server.log());
     // Another night, another issue, the same file; the first pull request is still open.
-    town.github.add_issue(&repo(), issue("Change the list too").number(2));
+    town.github.add_issue(&repo(), issue("Change the list too").number(20));
     let run = server.night(&json!(null)).await;
-    assert_eq!(row(&run, 2)["status"], "success", "{run:#}\n{}", server.log());
+    assert_eq!(row(&run, 20)["status"], "success", "{run:#}\n{}", server.log());
     assert_stacked(&town, &run, &server);
     let pulls = town.github.pulls(&repo());
-    let second = pulls.iter().find(|pull| pull.head == "foreman/issue-2").expect("it is open");
+    let second = pulls.iter().find(|pull| pull.head == "foreman/issue-20").expect("it is open");
     assert!(second.body.contains("foreman/issue-1"), "{}", second.body);
-    assert_eq!(row(&run, 2)["baseSha"], town.github.branches(&repo())["foreman/issue-1"].as_str());
+    assert_eq!(row(&run, 20)["baseSha"], town.github.branches(&repo())["foreman/issue-1"].as_str());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,10 +133,10 @@ async fn where_nothing_is_stacked_the_pull_request_in_the_way_is_named() {
     let server = town.serve().await;
     let run = server.night(&json!(null)).await;
     let first = row(&run, 1)["prUrl"].as_str().expect("a pull request").to_owned();
-    town.github.add_issue(&repo(), issue("Change the list too").number(2));
+    town.github.add_issue(&repo(), issue("Change the list too").number(20));
     let run = server.night(&json!({"dependencyMode": "wait", "enableAutoHeal": false})).await;
-    assert_eq!(row(&run, 2)["status"], "failed", "{run:#}\n{}", server.log());
-    let reason = row(&run, 2)["reason"].as_str().expect("a reason");
+    assert_eq!(row(&run, 20)["status"], "failed", "{run:#}\n{}", server.log());
+    let reason = row(&run, 20)["reason"].as_str().expect("a reason");
     let name = first.rsplit('/').next().expect("a number");
     assert!(reason.contains(&format!("#{name} is open")), "{reason}");
     assert!(reason.contains("list.txt"), "{reason}");

@@ -55,7 +55,7 @@ pub fn cases() -> Vec<Case> {
         ),
         bad(
             "rust: asserts only where the environment says so",
-            "test_skipped",
+            "test_cut_short",
             lib(
                 "        assert_eq!(half(8), Some(4));\n        assert_eq!(half(3), None);\n",
                 "        if std::env::var(\"SLOW\").is_ok() {\n            assert_eq!(half(8), Some(4));\n            assert_eq!(half(3), None);\n        }\n",
@@ -171,7 +171,8 @@ pub fn cases() -> Vec<Case> {
                 "tests/conftest.py",
                 "import pytest\nimport shop\n\n\n@pytest.fixture(autouse=True)\ndef quick(monkeypatch):\n    monkeypatch.setattr(shop, \"half\", lambda a: a // 2)\n",
             )],
-        ),
+        )
+        .beside(&["shop.py"]),
         bad(
             "python: a plugin under another name",
             "runner_interfered",
@@ -225,12 +226,6 @@ pub fn cases() -> Vec<Case> {
                 add("test/double.js", JS_CODE),
             ],
         ),
-        bad(
-            "js: a manual mock beside the module",
-            "subject_replaced",
-            vec![add("src/__mocks__/shop.js", JS_CODE)],
-        )
-        .beside(&["src/shop.js", "test/shop.test.js"]),
         bad(
             "go: short of patience",
             "test_cut_short",

@@ -12,6 +12,7 @@ mod bad_settings;
 mod bad_sly;
 mod bad_trees;
 mod good_code;
+mod good_more;
 mod good_rest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +96,7 @@ fn all_bad() -> Vec<Case> {
 }
 
 fn all_good() -> Vec<Case> {
-    [good_code::cases(), good_rest::cases()].into_iter().flatten().collect()
+    [good_code::cases(), good_rest::cases(), good_more::cases()].into_iter().flatten().collect()
 }
 
 const POLICY: &str = "[gate]\nbuild = \"make build\"\nlint = \"sh lint.sh\"\ntest = \"sh run-tests.sh\"\n\
