@@ -206,7 +206,10 @@ fn commands_replaced(change: &Changed, found: &mut Vec<Violation>) {
     }
     for line in change.removed.iter().filter(|line| RUNS.is_match(&line.text)) {
         let installs = ["deps", "install", "import"].iter().any(|word| line.text.contains(word));
-        if !installs && !still_there(&line.text, &change.added) {
+        let text = line.text.trim_start();
+        let runs =
+            text.strip_prefix("commands").map_or(text, |it| it.trim_start_matches([' ', '=']));
+        if !installs && !still_there(runs, &change.added) {
             let what = format!("what the checks run was replaced: {}", quote(&line.text));
             found.push(high("command_replaced", what, Where::file(&change.path)));
         }
