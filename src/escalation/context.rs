@@ -10,7 +10,7 @@ use crate::domain::labels::EscalationLabels;
 use crate::domain::plan::{Complexity, PlannedIssue, SequenceType};
 
 use super::rails::Exemption;
-use super::select::{EscalationReason, Justification, SelectionContext};
+use super::select::{EscalationReason, Justification, SelectionContext, rule_for};
 
 /// The context of an issue. The plan's complexity comes partly from text: it can raise an issue
 /// within the counted tiers only, which is all that `complexity` does in the rule table.
@@ -42,6 +42,18 @@ pub fn context_for(
         existing_escalations_today: None,
         quota_remaining: None,
     }
+}
+
+/// Why work climbs, by the same rules over what was seen instead of what was guessed: the files that
+/// the refused change touches. Work that nothing else explains was harder to reason about than it
+/// looked.
+#[must_use]
+pub fn climb_reason(files_changed: u64) -> EscalationReason {
+    let seen = SelectionContext {
+        files_affected: u32::try_from(files_changed).unwrap_or(u32::MAX),
+        ..SelectionContext::new("reasoning", Complexity::Low)
+    };
+    rule_for(&seen).map_or(EscalationReason::ComplexReasoning, |(_, reason)| reason)
 }
 
 fn has_any(labels: &[String], wanted: &[String]) -> bool {
@@ -111,6 +123,15 @@ mod tests {
             skip: None,
             is_parent: false,
         }
+    }
+
+    #[test]
+    fn a_climb_is_judged_by_the_files_that_were_touched() {
+        assert_eq!(climb_reason(0), EscalationReason::ComplexReasoning);
+        assert_eq!(climb_reason(9), EscalationReason::ComplexReasoning);
+        assert_eq!(climb_reason(10), EscalationReason::MultiFileRefactor);
+        assert_eq!(climb_reason(u64::MAX), EscalationReason::MultiFileRefactor);
+        assert!(climb_reason(10).counted() && climb_reason(0).counted());
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod rails;
 mod report;
 mod select;
 
-pub use context::{context_for, exemption_for, tag_for};
+pub use context::{climb_reason, context_for, exemption_for, tag_for};
 pub use errors::{HealingRules, Next, RETRY_AFTER_CAP, after_error};
 pub use forecast::{Forecast, Source, forecast};
 pub use health::{

@@ -284,7 +284,8 @@ async fn ensure_admitted(worker: &mut Worker<'_>) -> Result<Option<Built>, Engin
                 .with("reason", admission.reason.clone())
                 .with("justification", admission.tag.clone())
                 .with("counted", counted)
-                .with("passage", passage.as_str());
+                .with("passage", passage.as_str())
+                .with("filesChanged", files_changed(worker));
             worker.state.admission = Some(admission);
             worker.commit_transition(vec![event]).await?;
             Ok(None)
@@ -318,10 +319,16 @@ fn no_climb(worker: &Worker<'_>, refusal: &str) -> Event {
     Event::BuildFailed { code, message: format!("{why}, and {refusal}"), stuck: false }
 }
 
+/// The files of the change that was judged last; none where there was nothing to judge.
+fn files_changed(worker: &Worker<'_>) -> u64 {
+    worker.row.change_size.map_or(0, |size| size.files)
+}
+
 /// Why this round is above `gpt-4`, and whether that counts.
 fn ground(worker: &Worker<'_>) -> Option<(EscalationReason, bool)> {
     if worker.state.climbed && worker.state.tier == CLIMB_TO {
-        return Some((EscalationReason::ComplexReasoning, true));
+        let reason = escalation::climb_reason(files_changed(worker));
+        return Some((reason, reason.counted()));
     }
     let selection = select(worker.context, &worker.planned, &worker.issue);
     let reason = selection.escalation_reason?;

@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
-use sqlx::{AnyConnection, Row as _};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 use super::changes::Fence;
 use super::tx::{self, Tx};
 use super::{Store, StoreError};
 use crate::domain::call::ErrorClass;
 use crate::domain::ids::RunId;
+use crate::domain::tier::ModelTier;
 use crate::domain::time::from_micros;
 use crate::escalation::{
     CoolingTier, FAILURES_FORGOTTEN, Health, KeyOut, OpenBreaker, Post, cool_down,
@@ -41,84 +43,52 @@ impl Store {
             Some(now) => now,
             None => tx::postgres_now(&mut connection).await?,
         };
-        let row = sqlx::query("SELECT clock FROM log_head WHERE id = 1")
-            .fetch_one(&mut *connection)
-            .await?;
-        let now = now.max(row.try_get(0)?);
-        Ok(Health {
-            breakers: breakers(&mut connection, now).await?,
-            cooling: cooling(&mut connection, now).await?,
-            dead: dead(&mut connection, run).await?,
-            now: from_micros(now),
-        })
+        let rows =
+            sqlx::query(HEALTH).bind(now).bind(run.as_str()).fetch_all(&mut *connection).await?;
+        let mut health = Health { now: from_micros(now), ..Health::default() };
+        for row in &rows {
+            take_fact(&mut health, row)?;
+        }
+        Ok(health)
     }
 }
 
-async fn breakers(
-    connection: &mut AnyConnection,
-    now: i64,
-) -> Result<Vec<OpenBreaker>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT provider, why, until FROM provider_breakers \
-         WHERE why IS NOT NULL AND until > $1 ORDER BY provider",
-    )
-    .bind(now)
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let why: String = row.try_get(1)?;
-            Ok(OpenBreaker {
-                provider: row.try_get(0)?,
-                why: KeyOut::named(&why)
-                    .ok_or_else(|| StoreError::corrupt("reason of a breaker", why))?,
-                until: from_micros(row.try_get(2)?),
-            })
-        })
-        .collect()
-}
+/// One statement, because it is asked before every call. The time that counts is never before one
+/// that was stored.
+const HEALTH: &str = "\
+    WITH at AS (SELECT CASE WHEN clock > $1 THEN clock ELSE $1 END AS now FROM log_head WHERE id = 1) \
+    SELECT 'now' AS fact, '' AS a, '' AS b, '' AS c, 0 AS failures, at.now AS until FROM at \
+    UNION ALL SELECT 'breaker', provider, why, '', failures, until FROM provider_breakers, at \
+    WHERE why IS NOT NULL AND until > at.now \
+    UNION ALL SELECT 'cooling', tier, model, provider, failures, until FROM tier_cooldowns, at \
+    WHERE until > at.now \
+    UNION ALL SELECT 'dead', tier, model, '', 0, 0 FROM dead_tiers WHERE run_id = $2 \
+    ORDER BY 1, 2, 3, 4";
 
-async fn cooling(connection: &mut AnyConnection, now: i64) -> Result<Vec<CoolingTier>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT tier, model, provider, failures, until FROM tier_cooldowns \
-         WHERE until > $1 ORDER BY tier, model, provider",
-    )
-    .bind(now)
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let tier: String = row.try_get(0)?;
-            Ok(CoolingTier {
-                tier: tier
-                    .parse()
-                    .map_err(|why: String| StoreError::corrupt("tier of a cool-down", why))?,
-                model: row.try_get(1)?,
-                provider: row.try_get(2)?,
-                failures: u32::try_from(row.try_get::<i64, _>(3)?).unwrap_or(u32::MAX),
-                until: from_micros(row.try_get(4)?),
-            })
-        })
-        .collect()
-}
-
-async fn dead(
-    connection: &mut AnyConnection,
-    run: &RunId,
-) -> Result<Vec<(crate::domain::tier::ModelTier, String)>, StoreError> {
-    let rows = sqlx::query("SELECT tier, model FROM dead_tiers WHERE run_id = $1")
-        .bind(run.as_str())
-        .fetch_all(connection)
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let tier: String = row.try_get(0)?;
-            let tier = tier
-                .parse()
-                .map_err(|why: String| StoreError::corrupt("tier of a dead model", why))?;
-            Ok((tier, row.try_get(1)?))
-        })
-        .collect()
+fn take_fact(health: &mut Health, row: &AnyRow) -> Result<(), StoreError> {
+    let text = |index: usize| row.try_get::<String, _>(index);
+    let until = from_micros(row.try_get(5)?);
+    let tier = |name: String| {
+        name.parse::<ModelTier>().map_err(|why| StoreError::corrupt("tier of a health fact", why))
+    };
+    match text(0)?.as_str() {
+        "now" => health.now = until,
+        "breaker" => {
+            let why = text(2)?;
+            let why = KeyOut::named(&why)
+                .ok_or_else(|| StoreError::corrupt("reason of a breaker", why))?;
+            health.breakers.push(OpenBreaker { provider: text(1)?, why, until });
+        }
+        "cooling" => health.cooling.push(CoolingTier {
+            tier: tier(text(1)?)?,
+            model: text(2)?,
+            provider: text(3)?,
+            failures: u32::try_from(row.try_get::<i64, _>(4)?).unwrap_or(u32::MAX),
+            until,
+        }),
+        _ => health.dead.push((tier(text(1)?)?, text(2)?)),
+    }
+    Ok(())
 }
 
 /// Takes a sign down, inside the transaction that settles its call.
@@ -150,6 +120,21 @@ pub(super) async fn take(tx: &mut Tx, fence: &Fence, sign: Sign) -> Result<(), S
 
 /// An answer ends a row of failures, and shows that the key is good.
 async fn answered(tx: &mut Tx, post: &Post) -> Result<(), StoreError> {
+    // Nearly always there is nothing to end.
+    let row = sqlx::query(
+        "SELECT (SELECT CAST(COUNT(*) AS BIGINT) FROM tier_cooldowns \
+         WHERE tier = $1 AND model = $2 AND provider = $3 AND failures > 0), \
+         (SELECT CAST(COUNT(*) AS BIGINT) FROM provider_breakers \
+         WHERE provider = $3 AND (failures > 0 OR why IS NOT NULL))",
+    )
+    .bind(post.tier.as_str())
+    .bind(post.model.clone())
+    .bind(post.provider.clone())
+    .fetch_one(&mut tx.conn)
+    .await?;
+    if row.try_get::<i64, _>(0)? + row.try_get::<i64, _>(1)? == 0 {
+        return Ok(());
+    }
     sqlx::query(
         "UPDATE tier_cooldowns SET failures = 0, until = 0 \
          WHERE tier = $1 AND model = $2 AND provider = $3 AND failures > 0",

@@ -9,6 +9,7 @@ use sqlx::Row as _;
 
 use super::changes::Fence;
 use super::money::{Refusal, Reserve, Reserved, Scope};
+use super::totals::{self, Look};
 use super::tx::{self, Tx, number};
 use super::{Store, StoreError, apply, rails};
 use crate::domain::event::{EventType, NewEvent, Severity};
@@ -25,13 +26,7 @@ impl Store {
     /// The same call asked again is dispatched already and booked once.
     pub async fn reserve(&self, fence: &Fence, ask: Reserve) -> Result<Reserved, StoreError> {
         let fence = fence.clone();
-        self.write(move |tx| {
-            Box::pin(async move {
-                tx.fence(&fence).await?;
-                reserve(tx, &fence, ask).await
-            })
-        })
-        .await
+        self.write(move |tx| Box::pin(async move { reserve(tx, &fence, ask).await })).await
     }
 
     /// Gives an attempt's slots back; `Change::Attempt { ended: true, .. }` does the same.
@@ -70,15 +65,11 @@ impl Store {
 }
 
 async fn reserve(tx: &mut Tx, fence: &Fence, ask: Reserve) -> Result<Reserved, StoreError> {
-    let known = sqlx::query("SELECT 1 FROM calls WHERE id = $1 AND run_id = $2")
-        .bind(ask.id.as_str())
-        .bind(fence.run.as_str())
-        .fetch_optional(&mut tx.conn)
-        .await?;
-    if known.is_some() {
+    let look = totals::look(tx, fence, &ask).await?;
+    if look.known {
         return Ok(Reserved::Dispatched(ask.id));
     }
-    if let Some(refusal) = refusal(tx, fence, &ask).await? {
+    if let Some(refusal) = refusal(&look, &ask) {
         if !refusal.only_in_flight {
             tell_of_ceiling(tx, fence, refusal).await?;
         }
@@ -108,9 +99,9 @@ async fn reserve(tx: &mut Tx, fence: &Fence, ask: Reserve) -> Result<Reserved, S
 
 /// The ceiling in the way. One that would hold even with nothing in flight goes before one that
 /// only a settlement has to be waited for.
-async fn refusal(tx: &mut Tx, fence: &Fence, ask: &Reserve) -> Result<Option<Refusal>, StoreError> {
+fn refusal(look: &Look, ask: &Reserve) -> Option<Refusal> {
     if ask.estimate <= Usd::ZERO {
-        return Ok(None); // What costs nothing moves no ceiling.
+        return None; // What costs nothing moves no ceiling.
     }
     let ceilings = [
         (Scope::Night, ask.ceilings.night),
@@ -122,7 +113,7 @@ async fn refusal(tx: &mut Tx, fence: &Fence, ask: &Reserve) -> Result<Option<Ref
     let mut waiting = None;
     for (scope, limit) in ceilings {
         let Some(limit) = limit else { continue };
-        let (spent, reserved) = booked(tx, fence, ask, scope).await?;
+        let (spent, reserved) = (look.spent.of(scope), look.in_flight.of(scope));
         if spent + reserved + ask.estimate <= limit {
             continue;
         }
@@ -130,46 +121,11 @@ async fn refusal(tx: &mut Tx, fence: &Fence, ask: &Reserve) -> Result<Option<Ref
         let refusal =
             Refusal { scope, limit, spent, reserved, estimate: ask.estimate, only_in_flight };
         if !only_in_flight {
-            return Ok(Some(refusal));
+            return Some(refusal);
         }
         waiting = waiting.or(Some(refusal));
     }
-    Ok(waiting)
-}
-
-/// What is booked in a scope: for good (settled, or unknown at its estimate) and in flight.
-async fn booked(
-    tx: &mut Tx,
-    fence: &Fence,
-    ask: &Reserve,
-    scope: Scope,
-) -> Result<(Usd, Usd), StoreError> {
-    /// One statement for each scope: a filter that may be absent would read every call ever made.
-    macro_rules! sums {
-        ($filter:literal) => {
-            concat!(
-                "SELECT CAST(COALESCE(SUM(CASE WHEN status IN ('settled', 'unknown') ",
-                "THEN charge ELSE 0 END), 0) AS BIGINT), ",
-                "CAST(COALESCE(SUM(CASE WHEN status IN ('reserved', 'dispatched') ",
-                "THEN charge ELSE 0 END), 0) AS BIGINT) FROM calls WHERE ",
-                $filter
-            )
-        };
-    }
-    let run = fence.run.as_str();
-    let query = match scope {
-        Scope::Night => sqlx::query(sums!("run_id = $1")).bind(run),
-        Scope::Issue => {
-            sqlx::query(sums!("run_id = $1 AND issue = $2")).bind(run).bind(number(ask.issue.0))
-        }
-        Scope::Repository => {
-            sqlx::query(sums!("repo_key = (SELECT repo_key FROM runs WHERE id = $1)")).bind(run)
-        }
-        Scope::Day => sqlx::query(sums!("created_at >= $1")).bind(day_start(tx.now)),
-        Scope::Month => sqlx::query(sums!("created_at >= $1")).bind(month_start(tx.now)),
-    };
-    let row = query.fetch_one(&mut tx.conn).await?;
-    Ok((Usd::from_nanos(row.try_get(0)?), Usd::from_nanos(row.try_get(1)?)))
+    waiting
 }
 
 /// Once for each night, issue's night, day, month or ever: a ceiling leaves no room. One of nothing

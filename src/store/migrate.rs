@@ -52,6 +52,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: "",
         postgres: "",
     },
+    Migration {
+        version: 11,
+        sql: include_str!("migrations/0011_totals.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// The schema this program speaks.

@@ -38,6 +38,7 @@ mod rows;
 mod runs;
 mod settle;
 mod status;
+mod totals;
 mod transcript;
 mod tx;
 mod writer;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AssertSqlSafe};
 use sqlx::{Executor as _, Row as _};
 
 use super::StoreError;
@@ -14,8 +14,12 @@ use crate::domain::event::{Canonical, GovernanceEvent, NewEvent};
 use crate::domain::redact::Redactor;
 use crate::domain::time::from_micros;
 
-/// The lock row. Taking it is the first statement of every writing transaction.
-const LOCK_HEAD: &str = "UPDATE log_head SET clock = clock WHERE id = 1 RETURNING seq, hash, clock";
+/// The lock row. Taking it is the first statement of every writing transaction, sent with its
+/// `BEGIN`: each trip to the database costs as much as a small statement.
+const BEGIN_SQLITE: &str =
+    "BEGIN IMMEDIATE; UPDATE log_head SET clock = clock WHERE id = 1 RETURNING seq, hash, clock";
+const BEGIN_POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+     UPDATE log_head SET clock = clock WHERE id = 1 RETURNING seq, hash, clock";
 
 /// The transaction that closures of the writer work in.
 pub(super) struct Tx {
@@ -66,10 +70,9 @@ impl Tx {
     pub async fn begin(&mut self) -> Result<(), sqlx::Error> {
         self.emitted.clear();
         self.waiting.clear();
-        let begin =
-            if self.postgres { "BEGIN ISOLATION LEVEL READ COMMITTED" } else { "BEGIN IMMEDIATE" };
-        self.conn.execute(sqlx::raw_sql(begin)).await?;
-        let row = sqlx::query(LOCK_HEAD).fetch_one(&mut self.conn).await?;
+        let begin = if self.postgres { BEGIN_POSTGRES } else { BEGIN_SQLITE };
+        let rows = sqlx::raw_sql(begin).fetch_all(&mut self.conn).await?;
+        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
         self.head = Head { seq: row.try_get(0)?, hash: row.try_get(1)? };
         let latest: i64 = row.try_get(2)?;
         let now = match self.clock.local(self.postgres) {
@@ -83,13 +86,14 @@ impl Tx {
     /// Writes the head back and commits.
     pub async fn commit(&mut self) -> Result<Vec<GovernanceEvent>, sqlx::Error> {
         self.write_waiting().await?;
-        sqlx::query("UPDATE log_head SET seq = $1, hash = $2, clock = $3 WHERE id = 1")
-            .bind(self.head.seq)
-            .bind(self.head.hash.clone())
-            .bind(self.now)
-            .execute(&mut self.conn)
-            .await?;
-        self.conn.execute(sqlx::raw_sql("COMMIT")).await?;
+        let Head { seq, hash } = &self.head;
+        // One trip; the hash is ours, and quoted all the same.
+        let end = format!(
+            "UPDATE log_head SET seq = {seq}, hash = '{}', clock = {} WHERE id = 1; COMMIT",
+            hash.replace('\'', "''"),
+            self.now
+        );
+        self.conn.execute(sqlx::raw_sql(AssertSqlSafe(end))).await?;
         Ok(std::mem::take(&mut self.emitted))
     }
 

@@ -1,5 +1,5 @@
 //! The one writer of this process: a task that takes closures from a queue, runs each in a
-//! savepoint, commits them together and answers after the commit.
+//! savepoint (one that is alone needs none), commits them together and answers after the commit.
 //!
 //! Never reads for others, and never holds a transaction across anything but SQL.
 
@@ -127,13 +127,15 @@ impl Task {
             return;
         }
         let mut done = Vec::with_capacity(jobs.len());
+        // Where it fails, the whole transaction is rolled back: nobody else is in it.
+        let alone = jobs.len() == 1;
         for job in jobs.drain(..) {
             let result = if self.broken {
                 Err(StoreError::NotCommitted("the connection was lost".to_owned()))
             } else {
                 match job.kind {
-                    Kind::Change => self.one(job.work).await,
-                    Kind::Append => (job.work)(&mut self.tx).await,
+                    Kind::Change if !alone => self.one(job.work).await,
+                    Kind::Change | Kind::Append => (job.work)(&mut self.tx).await,
                 }
             };
             done.push((job.answer, result));

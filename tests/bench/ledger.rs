@@ -22,7 +22,7 @@ use foreman::escalation::{Post, SelectionContext, SelectionPolicy};
 use foreman::models::{ChatRequest, DefaultEndpoint, Models, TierTable, tier_table};
 use foreman::store::{
     Ceilings, Change, DatabaseUrl, Fence, NewRun, Note, OpenOptions, Reserve, Settlement, Sign,
-    Store, StoreClock,
+    Store, StoreClock, backup,
 };
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _};
 use tokio::runtime::Runtime;
@@ -88,7 +88,10 @@ async fn remember(url: &str, fence: &Fence, history: u32) {
          status, estimate, charge, created_at) \
          SELECT 'old-' || i, 'old', 'acme/old', 'old-' || (i % 5000), i % 500, i, 1, 'gpt-4', \
          'bench', 'settled', 1000000, 900000, \
-         (SELECT created_at FROM runs WHERE id = '{run}') - i * 51840000 FROM n;",
+         (SELECT created_at FROM runs WHERE id = '{run}') - i * 51840000 FROM n; \
+         INSERT INTO spent_by_issue SELECT 'old', issue, SUM(charge) FROM calls GROUP BY issue; \
+         INSERT INTO spent_by_day SELECT created_at / 86400000000, repo_key, SUM(charge) FROM calls \
+         GROUP BY 1, 2;",
         run = fence.run
     );
     connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("remembered");
@@ -158,7 +161,6 @@ where
 /// p50 and p99 of each, side by side in one run: a disk's mood hits them alike.
 fn overhead() {
     let bench = Bench::new(HISTORY);
-    let url = format!("sqlite://{}?mode=rwc", bench.folder.path().join("bare.db").display());
     let (mut ours, mut bare, mut direct, mut through) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     bench.runtime.block_on(async {
@@ -166,14 +168,7 @@ fn overhead() {
         let server = server.expect("a server");
         let table = tiers(&server);
         let models = Models::new().expect("a client");
-        let mut connection = AnyConnection::connect(&url).await.expect("a connection");
-        for sql in [
-            "PRAGMA journal_mode = WAL",
-            "PRAGMA synchronous = FULL",
-            "CREATE TABLE calls (id TEXT PRIMARY KEY, status TEXT, charge BIGINT, answer TEXT)",
-        ] {
-            connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("set up");
-        }
+        let mut by_hand = Bare::beside(&bench).await;
         for n in 0..CALLS {
             // An issue of its own every few calls, as nights have them.
             let issue = n as u64 / 10;
@@ -181,18 +176,14 @@ fn overhead() {
             around(&bench.store, &bench.fence, issue, async || answer()).await;
             ours.push(begun.elapsed());
             let begun = Instant::now();
-            for sql in [
-                format!("INSERT INTO calls VALUES ('{n}', 'dispatched', 1000000, NULL)"),
-                format!("UPDATE calls SET status = 'settled', charge = 900000, answer = 'done' WHERE id = '{n}'"),
-            ] {
-                connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("written");
-            }
+            by_hand.call(issue).await;
             bare.push(begun.elapsed());
             let begun = Instant::now();
             ask_model(&models, &table).await;
             direct.push(begun.elapsed());
             let begun = Instant::now();
-            around(&bench.store, &bench.fence, issue, async || ask_model(&models, &table).await).await;
+            around(&bench.store, &bench.fence, issue, async || ask_model(&models, &table).await)
+                .await;
             through.push(begun.elapsed());
         }
     });
@@ -205,6 +196,83 @@ fn overhead() {
     println!("ratio p50 {:.2}  p99 {:.2}", ratio(ours.p50, bare.p50), ratio(ours.p99, bare.p99));
     show("a call to a model on loopback", &direct);
     show("the same call through the ledger", &through);
+}
+
+/// The same rows in two commits, into a copy of the same books: the call, the sums, the notes, the
+/// event and the head of its chain; with nothing read, decided or chained.
+struct Bare {
+    connection: AnyConnection,
+    run: String,
+    seq: i64,
+}
+
+impl Bare {
+    async fn beside(bench: &Bench) -> Self {
+        let path = bench.folder.path().join("bare.db");
+        let books = DatabaseUrl::file(&bench.folder.path().join("foreman.db")).expect("a path");
+        backup(&books, &path).await.expect("a copy");
+        let url = format!("sqlite://{}", path.display());
+        let mut connection = AnyConnection::connect(&url).await.expect("a connection");
+        let settings =
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
+        connection.execute(sqlx::raw_sql(settings)).await.expect("set up");
+        Self { connection, run: bench.fence.run.to_string(), seq: 1_000_000 }
+    }
+
+    async fn call(&mut self, issue: u64) {
+        self.seq += 1;
+        let (id, issue) = (format!("call-{}", self.seq), i64::try_from(issue).expect("small"));
+        self.plain("BEGIN IMMEDIATE").await;
+        let reserved = sqlx::query(
+            "INSERT INTO calls (id, run_id, repo_key, attempt_id, issue, number, epoch, tier, model, \
+             status, estimate, charge, created_at) VALUES ($1, $2, 'acme/app', 'bench', $3, $4, 1, \
+             'gpt-4', 'bench', 'dispatched', 1000000, 1000000, 1)",
+        );
+        let reserved = reserved.bind(&id).bind(&self.run).bind(issue).bind(self.seq);
+        reserved.execute(&mut self.connection).await.expect("written");
+        self.head().await;
+        self.plain("COMMIT").await;
+        self.plain("BEGIN IMMEDIATE").await;
+        let settled = sqlx::query(
+            "UPDATE calls SET status = 'settled', charge = 900000, answer = $1, \
+             prompt_tokens = 1000, cached_tokens = 600, completion_tokens = 200, settled_at = 2 \
+             WHERE id = $2",
+        );
+        let text = serde_json::to_string(&answer()).expect("JSON");
+        settled.bind(text).bind(&id).execute(&mut self.connection).await.expect("written");
+        let asked = sqlx::query(
+            "INSERT INTO call_prompts (call_id, attempt_id, digest) VALUES ($1, 'bench', $1)",
+        );
+        asked.bind(&id).execute(&mut self.connection).await.expect("written");
+        let event = sqlx::query(
+            "INSERT INTO events (seq, id, at, type, severity, run_id, description, metadata, \
+             prev_hash, hash) VALUES ($1, $2, 1, 'build_started', 'low', $3, 'a call was answered', \
+             '{}', $4, $4)",
+        );
+        let event = event.bind(self.seq).bind(&id).bind(&self.run).bind("0".repeat(64));
+        event.execute(&mut self.connection).await.expect("written");
+        for sums in [
+            "INSERT INTO spent_by_issue VALUES ($1, $2, 900000) ON CONFLICT (run_id, issue) \
+             DO UPDATE SET nanos = spent_by_issue.nanos + excluded.nanos",
+            "INSERT INTO spent_by_day VALUES ($2, $1, 900000) ON CONFLICT (day, repo_key) \
+             DO UPDATE SET nanos = spent_by_day.nanos + excluded.nanos",
+        ] {
+            let sums = sqlx::query(sums).bind(&self.run).bind(issue);
+            sums.execute(&mut self.connection).await.expect("written");
+        }
+        self.head().await;
+        self.plain("COMMIT").await;
+    }
+
+    async fn head(&mut self) {
+        let head = sqlx::query("UPDATE log_head SET seq = $1, hash = $2, clock = 1 WHERE id = 1");
+        let head = head.bind(self.seq).bind("0".repeat(64));
+        head.execute(&mut self.connection).await.expect("written");
+    }
+
+    async fn plain(&mut self, sql: &'static str) {
+        self.connection.execute(sqlx::raw_sql(sql)).await.expect("done");
+    }
 }
 
 fn ratio(ours: Duration, bare: Duration) -> f64 {

@@ -93,3 +93,38 @@ async fn a_refused_climb_says_what_it_wanted_to_climb_for() {
     assert!(reason.contains("may not use gpt-4-turbo"), "{reason}");
     assert!(!reason.contains("gate refused"), "{reason}");
 }
+
+/// A change over this many files that fails the checks each time.
+fn fails_over(files: usize, input: &ScriptInput) -> Reply {
+    match input.turn {
+        0 => Reply::ToolCalls(
+            (0..files - 1)
+                .map(|n| write_file(&format!("notes/{n}.txt"), "a note\n"))
+                .chain([write_file("tests/broken.sh", "false\n")])
+                .collect(),
+        ),
+        _ => Reply::Finish("done".to_owned()),
+    }
+}
+
+/// The one escalation of a night whose change touches so many files: reason, justification, files.
+async fn climbed_with(files: usize) -> (String, String, u64) {
+    let town = Town::new(script(move |input| fails_over(files, input)), vec![issue("Hard")]).await;
+    let server = town.serve().await;
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 1)["reasonCode"], "gate_refused", "{:#}", row(&run, 1));
+    let events = server.get("/api/foreman/governance/events?type=model_escalation").await.json;
+    let events = events["events"].as_array().expect("events").clone();
+    assert_eq!(events.len(), 1, "{events:#?}");
+    let text = |name: &str| events[0]["metadata"][name].as_str().unwrap_or_default().to_owned();
+    let files = events[0]["metadata"]["filesChanged"].as_u64().expect("a number");
+    (text("reason"), text("justification"), files)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_climb_is_for_what_the_refused_change_turned_out_to_be() {
+    let few = climbed_with(9).await;
+    assert_eq!(few, ("complex_reasoning".to_owned(), "complex_reasoning".to_owned(), 9));
+    let many = climbed_with(10).await;
+    assert_eq!(many, ("multi_file_refactor".to_owned(), "heavy_refactor".to_owned(), 10));
+}

@@ -13,6 +13,7 @@ use super::lab::{HOUR, Lab, NOON, SECOND, SECRET, night_ceiling, reserve, usd};
 super::on_both!(
     sixty_four_at_once_stay_under_the_ceiling,
     every_scope_is_counted,
+    what_was_spent_under_an_older_schema_counts,
     a_refusal_says_whether_waiting_helps,
     a_call_is_booked_once_and_settled_once,
     the_real_cost_is_booked_above_the_reservation_too,
@@ -81,6 +82,43 @@ async fn sixty_four_at_once_stay_under_the_ceiling(lab: &Lab) {
     // And the ceiling is used: nothing more of that size fits.
     assert!(booked > usd(0.7), "{booked}");
     second.close().await;
+}
+
+async fn what_was_spent_under_an_older_schema_counts(lab: &Lab) {
+    let fence = lab.night("o/r").await;
+    for settlement in [answered(1.0), failed(0.5, true)] {
+        let call = dispatch(lab, &fence, reserve(1, 0.5, Ceilings::default())).await;
+        lab.store.settle(&fence, &call, settlement, Vec::new()).await.expect("settled");
+    }
+    // Before version 11 there were no sums beside the calls.
+    for sql in [
+        "DROP TABLE spent_by_issue",
+        "DROP TABLE spent_by_day",
+        "DROP INDEX calls_in_flight",
+        "DROP INDEX calls_numbered",
+        "DELETE FROM schema_version WHERE version = 11",
+    ] {
+        lab.by_hand(sql).await.expect("by hand");
+    }
+    let newer = lab.another().await.expect("opens");
+    for scope in [Scope::Night, Scope::Issue, Scope::Repository, Scope::Day, Scope::Month] {
+        let limit = Some(usd(2.0));
+        let mut ceilings = Ceilings::default();
+        match scope {
+            Scope::Night => ceilings.night = limit,
+            Scope::Issue => ceilings.issue = limit,
+            Scope::Repository => ceilings.repository = limit,
+            Scope::Day => ceilings.day = limit,
+            Scope::Month => ceilings.month = limit,
+        }
+        match newer.reserve(&fence, reserve(1, 0.6, ceilings)).await.expect("asked") {
+            Reserved::Refused(refusal) => {
+                assert_eq!((refusal.scope, refusal.spent), (scope, usd(1.5)));
+            }
+            Reserved::Dispatched(_) => panic!("{scope:?}"),
+        }
+    }
+    newer.close().await;
 }
 
 async fn every_scope_is_counted(lab: &Lab) {
