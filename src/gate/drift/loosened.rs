@@ -142,8 +142,9 @@ fn settings(change: &Changed, found: &mut Vec<Violation>) {
             r#"(?i)=\s*"allow"|level\s*=\s*"allow"|["'](?:off|ignore)["']|:\s*0\s*,?$|"#,
             r#"\b(?:ignore|ignores|extend-ignore|per-file-ignores|disable|exclude[\w-]*|omit|skip|norecursedirs)\b["']?\s*[=:]|:\s*0\s*[,}]|"#,
             r#"\b(?:disallow|check|warn|strict|no)_\w+\s*=\s*(?i:false)|\bfollow_imports\s*=\s*(?:skip|silent)|usefixtures\s*=|pytest11|"#,
-            r#"^\s*\[(?:patch|replace)\b|^\s*build\s*=\s*"|required-features|"#,
-            r#"\b(?:testEnvironment|resolver|transform|testSequencer|runner|plugins|snapshotResolver|environment|dependencyExtractor)\b.*["'](?:\.|<rootDir>)|\balias\b["']?\s*:|"#,
+            r#"^\s*\[(?:patch|replace)\b|^\s*build\s*=\s*"|"#,
+            r#"\b(?:testEnvironment|resolver|transform|testSequencer|runner|plugins|snapshotResolver|environment|dependencyExtractor)\b.*["'](?:\.|<rootDir>)|"#,
+            r#"\balias\b["']?\s*:\s*\[?\{?\s*["']\.|^\s*["']\.\.?/[^"']*["']\s*:\s*["']|"#,
             r#"\bignore_errors\b|ignore_missing_imports|["']?(?:strict\w*|noImplicitAny|no\w+)["']?\s*:\s*false|"#,
             r#"\b(?:test|doctest|autotests|harness)\s*=\s*false|testPathIgnorePatterns|passWithNoTests|"#,
             r#"\bbail\b|--passWithNoTests|testMatch|testRegex|addopts.*(?:-k|--deselect|--ignore|-m|-p |-W|--co\b|--collect|--continue|--maxfail|--lf)|"#,
@@ -199,10 +200,11 @@ fn narrowed(change: &Changed) -> Vec<&Line> {
         LazyLock::new(|| pattern(r"<(?:excludes?|includes?|groups|excludedGroups|test)>"));
     static GRADLE: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
-            r"^\s*(?:exclude|include)\b|includeTestsMatching|excludeTestsMatching|(?:ex|in)cludeTags|(?:ex|in)cludeCategories",
+            r#"^\s*(?:exclude|include)\s*\(?\s*["'*]|^\s*enabled\s*=\s*false|includeTestsMatching|excludeTestsMatching|(?:ex|in)cludeTags|(?:ex|in)cludeCategories"#,
         )
     });
-    static CARGO: LazyLock<Regex> = LazyLock::new(|| pattern(r#"^\s*path\s*=\s*""#));
+    static CARGO: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r#"^\s*path\s*=\s*"|^\s*required-features"#));
     let name = change.name();
     let mark = match name {
         "pom.xml" => &MAVEN,

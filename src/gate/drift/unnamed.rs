@@ -142,7 +142,14 @@ fn cases_dropped(change: &Changed, asked: &Asked, found: &mut Vec<Violation>) {
     let rows = |lines: &[Line]| lines.iter().filter(|it| !it.text.trim().is_empty()).count();
     let (gone, come) = (rows(&change.removed), rows(&change.added));
     let stem = former.rsplit('/').next().unwrap_or(former).split('.').next().unwrap_or("");
-    let is_case = data && is_test_path(former) && !change.new.is_empty() && !change.old.is_empty();
+    let manifest = ["requirements", "constraints", "package", "tsconfig", "Cargo", "pyproject"]
+        .iter()
+        .any(|start| stem.starts_with(start));
+    let is_case = data
+        && !manifest
+        && is_test_path(former)
+        && !change.new.is_empty()
+        && !change.old.is_empty();
     if !is_case || gone <= come || asked.removes() || asked.names(stem) {
         return;
     }

@@ -91,8 +91,8 @@ fn in_file(view: &View<'_>, found: &mut Vec<Violation>) {
             r#""(?:test|lint|build)"\s*:\s*"\s*(?:echo|true|:|exit 0|node -e)|^-\t|^\t-\S|\.IGNORE:|"#,
             r"^\s*trap\s.*\bEXIT|MAKEFLAGS.*-[a-z]*[ik]|^\s*SHELL\s*[:?]?=\s*\S*true|\.SHELLFLAGS|",
             r"ignore_outcome|success_codes|--cap-lints|^[\w.-]+\s*:\s*(?:export\s+)?SHELL\s*[:?+]?=|",
-            r"^\s*(?:export\s+|override\s+)?PATH\s*[:?+]?=|^\s*(?:commands\s*=\s*)?-\s+(?:pytest|python|py\.test|ruff|mypy|coverage)\b|",
-            r"<(?:skip|skipITs|maven\.test\.skip)>\s*true|^\s*enabled\s*=\s*false|onlyIf\s*[{(]\s*(?:\{\s*)?false|",
+            r"^\s*(?:export\s+|override\s+)?PATH\s*(?:[:?+]=|\s=)|",
+            r"<(?:skip|skipITs|maven\.test\.skip)>\s*true|onlyIf\s*[{(]\s*(?:\{\s*)?false|",
             r"(?:cargo test|pytest|jest|mocha|vitest|npm (?:run )?test|go test|clippy|mvn|unittest)\b[^|]*\|\s*(?:tee|cat|tail|head|grep)\b",
         ))
     });
@@ -203,6 +203,13 @@ fn commands_replaced(change: &Changed, found: &mut Vec<Violation>) {
     );
     if !runner || change.new.is_empty() {
         return;
+    }
+    // A dash before a command of tox means that it may fail.
+    static MAY_FAIL: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"^\s*(?:commands\w*\s*=\s*)?-\s+\S"));
+    for line in change.added.iter().filter(|it| name == "tox.ini" && MAY_FAIL.is_match(&it.text)) {
+        let what = format!("a failure could be hidden: {}", quote(&line.text));
+        found.push(high("hides_failure", what, Where::line(&change.path, line.number)));
     }
     for line in change.removed.iter().filter(|line| RUNS.is_match(&line.text)) {
         let installs = ["deps", "install", "import"].iter().any(|word| line.text.contains(word));

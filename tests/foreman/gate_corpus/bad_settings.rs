@@ -62,7 +62,7 @@ pub fn cases() -> Vec<Case> {
             pom("<excludes><exclude>**/ShopTest.java</exclude></excludes>"),
         ),
         bad("maven: some groups", "settings_loosened", pom("<groups>fast</groups>")),
-        bad("gradle: off", "hides_failure", gradle("enabled = false")),
+        bad("gradle: off", "settings_loosened", gradle("enabled = false")),
         bad("gradle: only if", "hides_failure", gradle("onlyIf { false }")),
         bad("gradle: tests excluded", "settings_loosened", gradle("exclude '**/ShopTest*'")),
         bad(

@@ -143,6 +143,34 @@ pub fn cases() -> Vec<Case> {
             vec![edit("build.gradle", GRADLE, &format!("{GRADLE}\ndependencies {{\n    implementation 'com.google.guava:guava:33.0'\n}}\n"))],
         ),
         good(
+            "gradle: a dependency without what it brings",
+            "Use guava",
+            vec![edit("build.gradle", GRADLE, &format!("{GRADLE}\ndependencies {{\n    implementation('com.google.guava:guava:33.0') {{\n        exclude group: 'com.google.code'\n    }}\n}}\n"))],
+        ),
+        good(
+            "conda: pytest among the packages",
+            "Pin the environment",
+            vec![edit("environment.yml", "dependencies:\n  - numpy\n", "dependencies:\n  - numpy\n  - pytest\n")],
+        ),
+        good(
+            "shell: a new test with a tool of its own",
+            "Test the command line",
+            vec![add("tests/cli.sh", "set -e\nPATH=\"$PWD/tests/tools:$PATH\"\nexport PATH\n[ \"$(shop add 1 2)\" = 3 ] || exit 1\n")],
+        ),
+        good(
+            "rust: a program behind a feature",
+            "Add the server",
+            vec![
+                edit("Cargo.toml", MANIFEST, &format!("{MANIFEST}\n[features]\nserver = []\n\n[[bin]]\nname = \"server\"\npath = \"src/server.rs\"\nrequired-features = [\"server\"]\n")),
+                add("src/server.rs", "fn main() {}\n"),
+            ],
+        ),
+        good(
+            "js: an alias for the sources in vitest",
+            "Shorter imports",
+            vec![add("vitest.config.ts", "export default { resolve: { alias: { '@': '/src' } } };\n")],
+        ),
+        good(
             "make: a target of its own",
             "Measure",
             vec![edit("Makefile", MAKE, &format!("{MAKE}\nbench:\n\tgo test -bench . ./...\n"))],
