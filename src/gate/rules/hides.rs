@@ -235,7 +235,7 @@ fn in_front(look: &Look<'_>, change: &Changed, found: &mut Vec<Violation>) {
         let path = if folder.is_empty() { (*name).to_owned() } else { format!("{folder}/{name}") };
         look.paths.contains(&path)
     };
-    if change.kind == ChangeKind::Added && before.iter().any(|name| there(&name)) {
+    if change.kind == ChangeKind::Added && before.iter().any(there) {
         let what = format!("make would take {} instead of the file it takes now", change.path);
         found.push(high("command_replaced", what, Where::file(&change.path)));
     }

@@ -321,7 +321,7 @@ fn spawns(text: &str) -> bool {
     let starts = ["thread::spawn(", "tokio::spawn(", "task::spawn("];
     let begins = |start: &&str| text.find(*start).is_some_and(|at| !text[..at].contains('{'));
     let waits = text.trim_end_matches(';').ends_with(".await") || text.contains(".join()");
-    starts.iter().any(|start| begins(&start)) && !waits
+    starts.iter().any(begins) && !waits
 }
 
 fn nested<'a>(source: &Source<'a>, node: Node<'a>) -> Option<&'a str> {
