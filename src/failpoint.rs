@@ -50,6 +50,27 @@ pub const DESKTOP: &[&str] = &[
     "desktop.finished",
 ];
 
+/// The places of a night in which Copilot builds.
+pub const COPILOT: &[&str] = &[
+    "session.booked",
+    "assign.before",
+    "assign.after",
+    "assign.observed",
+    "repair.before",
+    "repair.after",
+    "repair.observed",
+    "mark.before",
+    "mark.commented",
+    "mark.after",
+    "mark.observed",
+    "refusal.before",
+    "refusal.after",
+    "refusal.observed",
+    "unassign.before",
+    "unassign.after",
+    "unassign.observed",
+];
+
 /// Places that only some nights meet: an escalation, a failed call.
 pub const SOMETIMES: &[&str] = &["escalation.admitted", "model.failed"];
 
@@ -71,13 +92,13 @@ impl Failpoints {
             None => (value, Some(1)),
         };
         match nth {
-            Some(nth) if [ALL, SOMETIMES, DESKTOP].concat().contains(&name) => {
+            Some(nth) if [ALL, SOMETIMES, DESKTOP, COPILOT].concat().contains(&name) => {
                 let armed = Armed { name: name.to_owned(), left: AtomicU32::new(nth) };
                 Ok(Self(Some(Arc::new(armed))))
             }
             _ => Err(format!(
                 "{VARIABLE} got `{value}`; it takes NAME or NAME:NTH with NAME one of {}",
-                [ALL, SOMETIMES, DESKTOP].concat().join(", ")
+                [ALL, SOMETIMES, DESKTOP, COPILOT].concat().join(", ")
             )),
         }
     }

@@ -21,7 +21,7 @@ pub use wiring::{ceilings, credential, places, sandbox_mode, tiers};
 
 use crate::builders::{Builders, Healing, Switchboard};
 use crate::config::{Config, Database};
-use crate::desktop_sync::DesktopSync;
+use crate::desktop_sync::{DesktopSync, QuickChecks};
 use crate::domain::redact::Redactor;
 use crate::failpoint::{self, Failpoints};
 use crate::gate::{Gate, GateError, Overrides};
@@ -37,8 +37,6 @@ use crate::store::{DataLock, DatabaseUrl, OpenOptions, Store, StoreClock, StoreE
 
 /// How often unfinished nights are looked for while the service runs.
 const RECONCILE_EVERY: Duration = Duration::from_secs(15);
-/// How often leftovers are looked for.
-const TIDY_EVERY: Duration = Duration::from_secs(3600);
 /// Kept of the shutdown bound for closing the server and the store.
 const CLOSING_RESERVE: Duration = Duration::from_secs(3);
 
@@ -138,7 +136,8 @@ impl App {
             github.clone(),
             Some(store.clone()),
             failpoints.clone(),
-        );
+        )
+        .checked_by(QuickChecks::new(Ok(sandbox.clone()), wiring::quick_checks(&config)));
         let settings = wiring::settings(&config, sole_owner);
         let parts = Parts {
             store: store.clone(),
@@ -180,7 +179,8 @@ impl App {
         let serving = http::serve(listener, router, closing.clone(), http::HEAD_WITHIN);
         let tidier = tokio::spawn({
             let (store, config) = (self.store.clone(), Arc::clone(&self.config));
-            async move { tidy_now_and_again(&store, &config).await }
+            let git = self.overnight.git();
+            async move { tidy::now_and_again(&store, &git, config.disk, &config.data_dir).await }
         });
         let reconciler = tokio::spawn({
             let overnight = self.overnight.clone();
@@ -255,30 +255,6 @@ impl App {
     }
 }
 
-/// Takes away what old nights left, at the start and once an hour.
-async fn tidy_now_and_again(store: &Store, config: &Config) {
-    loop {
-        let now = std::time::SystemTime::now();
-        match tidy::leftovers(&config.data_dir, Some(store), config.disk, now).await {
-            Ok(found) => {
-                for leftover in &found {
-                    tracing::info!(
-                        bytes = leftover.bytes,
-                        "{} goes: {}",
-                        leftover.path.display(),
-                        leftover.why
-                    );
-                }
-                for error in tidy::remove(&found).await {
-                    tracing::warn!(%error, "a leftover of an old night stays: {error}");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the data folder could not be tidied: {error}"),
-        }
-        tokio::time::sleep(TIDY_EVERY).await;
-    }
-}
-
 fn say_what_is_held(sandbox: &Sandbox) {
     let report = sandbox.report();
     if report.not_held.is_empty() {
@@ -347,11 +323,19 @@ pub async fn reading_desk(config: &Config) -> Result<Desk, AppError> {
 /// The local clones by themselves, for a command while no server runs. `store`: where events go.
 pub async fn open_desktop(config: &Config, store: Option<Store>) -> Result<DesktopSync, AppError> {
     let children = Children::start(PathBuf::from("/proc/self/exe")).map_err(AppError::Children)?;
-    let git = Git::new(children, &config.data_dir)?;
+    let git = Git::new(children.clone(), &config.data_dir)?;
     git.version().await?;
     let github = GitHub::new(&config.github.api_url, wiring::credential(config))?;
     let settings = wiring::desktop(config);
-    Ok(DesktopSync::with_failpoints(settings, git, github, store, armed()?))
+    let desktop = DesktopSync::with_failpoints(settings, git, github, store, armed()?);
+    let checks = wiring::quick_checks(config);
+    if checks.is_empty() {
+        return Ok(desktop);
+    }
+    let (mode, helper) = (wiring::sandbox_mode(config), PathBuf::from("/proc/self/exe"));
+    let sandbox = Sandbox::detect(children, mode, helper).await;
+    let sandbox = sandbox.map_err(|error| error.to_string());
+    Ok(desktop.checked_by(QuickChecks::new(sandbox, checks)))
 }
 
 /// The place to die at, if one is armed.

@@ -5,15 +5,21 @@
 
 mod logs;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
-use crate::config::Disk;
-use crate::git::{GitError, remove_workspace};
-use crate::store::{Store, StoreError};
+use super::AppError;
+use crate::config::{Config, Disk};
+use crate::domain::ids::RepoName;
+use crate::domain::time::to_micros;
+use crate::git::{Git, GitError, remove_workspace};
+use crate::process::Children;
+use crate::store::{DataLock, Store, StoreError};
 
 /// What may go, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,11 +34,16 @@ pub struct Leftover {
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const GIB: u64 = 1 << 30;
 
+/// How often leftovers are looked for.
+const TIDY_EVERY: Duration = Duration::from_secs(3600);
+
 /// Why a folder could not be tidied.
 #[derive(Debug, thiserror::Error)]
 pub enum TidyError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Git(#[from] GitError),
     #[error("{folder} cannot be read: {source}", folder = folder.display())]
     Io { folder: PathBuf, source: std::io::Error },
 }
@@ -80,6 +91,93 @@ pub async fn remove(leftovers: &[Leftover]) -> Vec<GitError> {
         }
     }
     failed
+}
+
+/// Takes away what old nights left, at the start and once an hour.
+pub(super) async fn now_and_again(store: &Store, git: &Git, limits: Disk, data_dir: &Path) {
+    loop {
+        match leftovers(data_dir, Some(store), limits, SystemTime::now()).await {
+            Ok(found) => {
+                for Leftover { path, bytes, why, .. } in &found {
+                    tracing::info!(bytes, "{} goes: {why}", path.display());
+                }
+                for error in remove(&found).await {
+                    tracing::warn!(%error, "a leftover of an old night stays: {error}");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the data folder could not be tidied: {error}"),
+        }
+        match forget(store, git, limits, Utc::now()).await {
+            Ok(Forgotten { turns: 0, refs: 0 }) => {}
+            Ok(Forgotten { turns, refs }) => {
+                tracing::info!(turns, refs, "{turns} turns of transcripts and {refs} refs went");
+            }
+            Err(error) => tracing::warn!(%error, "old transcripts stay: {error}"),
+        }
+        tokio::time::sleep(TIDY_EVERY).await;
+    }
+}
+
+/// What old nights said and kept that went, or would go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Forgotten {
+    /// Turns of transcripts.
+    pub turns: u64,
+    /// Private refs of the mirrors.
+    pub refs: u64,
+}
+
+/// The time before which a night has to have ended, in microseconds since 1970.
+fn forgotten_before(limits: Disk, now: DateTime<Utc>) -> i64 {
+    let kept = chrono::Duration::days(i64::from(limits.transcript_days));
+    now.checked_sub_signed(kept).map_or(i64::MIN, to_micros)
+}
+
+/// How many turns of transcripts `forget` would take away.
+pub async fn would_forget(
+    store: &Store,
+    limits: Disk,
+    now: DateTime<Utc>,
+) -> Result<u64, TidyError> {
+    Ok(store.old_nights(forgotten_before(limits, now)).await?.turns)
+}
+
+/// Takes away the transcripts and the private refs of nights that are over for long. Refs go
+/// first: who dies in between finds them again by the rows of the attempts, which stay.
+pub async fn forget(
+    store: &Store,
+    git: &Git,
+    limits: Disk,
+    now: DateTime<Utc>,
+) -> Result<Forgotten, TidyError> {
+    let before = forgotten_before(limits, now);
+    let old = store.old_nights(before).await?;
+    let mut attempts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (repo, attempt) in &old.attempts {
+        attempts.entry(repo).or_default().insert(attempt.as_str());
+    }
+    let mut refs = 0;
+    for (repo, attempts) in attempts {
+        let Ok(repo) = repo.parse::<RepoName>() else { continue };
+        let Some(mirror) = git.kept_mirror(&repo, CancellationToken::new())? else { continue };
+        for name in mirror.private_refs("attempts/").await? {
+            let of =
+                name.strip_prefix("refs/foreman/attempts/").and_then(|it| it.split('/').next());
+            if of.is_some_and(|of| attempts.contains(of)) {
+                mirror.delete_ref(&name).await?;
+                refs += 1;
+            }
+        }
+    }
+    let turns = if old.turns == 0 { 0 } else { store.forget_transcripts(before).await? };
+    Ok(Forgotten { turns, refs })
+}
+
+/// What `forget` works with, for a command while no server runs.
+pub async fn open(config: &Config) -> Result<(DataLock, Store, Git), AppError> {
+    let (lock, store) = super::open_for_writing(config).await?;
+    let children = Children::start(PathBuf::from("/proc/self/exe")).map_err(AppError::Children)?;
+    Ok((lock, store, Git::new(children, &config.data_dir)?))
 }
 
 fn look(

@@ -1,5 +1,6 @@
 //! From the configuration's words to the rooms' words. Plain translation.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
@@ -166,7 +167,8 @@ pub(super) fn copilot(config: &Config) -> Option<CopilotSettings> {
         work: seconds(table.work_seconds),
         poll: seconds(table.poll_seconds),
     };
-    Some(CopilotSettings { limits, label: table.label.clone() })
+    let (session_usd, label) = (table.session_usd, table.label.clone());
+    Some(CopilotSettings { limits, session_usd, label })
 }
 
 /// Where alerts go besides the log.
@@ -257,6 +259,16 @@ pub(super) fn desktop(config: &Config) -> desktop_sync::Settings {
         author: author(config),
         folder: config.data_dir.join("desktop"),
     }
+}
+
+/// The local clones' own checks.
+pub(super) fn quick_checks(config: &Config) -> HashMap<String, desktop_sync::QuickCheck> {
+    let check = |it: &config::LocalRepository| {
+        let timeout = Duration::from_secs(u64::from(it.check_seconds));
+        let check = desktop_sync::QuickCheck { command: it.check.clone()?, timeout };
+        Some((it.id.clone(), check))
+    };
+    config.desktop.repositories.iter().filter_map(check).collect()
 }
 
 fn author(config: &Config) -> Author {

@@ -7,18 +7,19 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::agent::ending;
+use super::agent::{ending, middle_out};
 use super::{BuildOutcome, Builders, Task, clean_output};
 use crate::domain::plan::ReasonCode;
 use crate::domain::registry::Registry;
 use crate::domain::tier::ModelTier;
-use crate::process::Ending;
+use crate::process::{Ending, Finished};
 use crate::sandbox::{Door, Kind, Place, Refusals, Shell};
 
 /// Bytes of its output that are kept.
@@ -26,15 +27,30 @@ const OUTPUT_CAP: usize = 64 << 10;
 /// Characters of its output that are quoted.
 const QUOTE_CAP: usize = 2_000;
 
+/// Characters of its output that the transcript keeps, head and tail.
+const TOLD_CAP: usize = 16_000;
+
+/// How it went, and what the transcript tells of it.
+pub(super) struct Ran {
+    pub outcome: BuildOutcome,
+    pub notes: Vec<String>,
+}
+
+impl Ran {
+    fn untold(outcome: BuildOutcome) -> Self {
+        Self { outcome, notes: Vec::new() }
+    }
+}
+
 /// Runs the command to its end.
 pub(super) async fn run(
     builders: &Builders,
     task: &Task,
     told: String,
     command: &str,
-    time: std::time::Duration,
+    time: Duration,
     cancel: &CancellationToken,
-) -> BuildOutcome {
+) -> Ran {
     let mut place = task.workspace.clone();
     place.read_only.extend(program_folders(command));
     if let Err(error) = open_ways(&place) {
@@ -60,11 +76,15 @@ pub(super) async fn run(
     };
     let finished = match builders.sandbox.run(&place, &shell, cancel).await {
         Ok(finished) => finished,
-        Err(error) => return failed(format!("LOCAL_BUILDER_COMMAND could not be run: {error}")),
+        Err(error) => {
+            let why = format!("LOCAL_BUILDER_COMMAND could not be run: {error}");
+            return Ran::untold(failed(why));
+        }
     };
+    let notes = told_of_run(builders, &finished, time);
     let output = clean_output(&String::from_utf8_lossy(&finished.stdout.bytes()));
     let quoted = builders.redactor.redact(&tail(output.trim(), QUOTE_CAP));
-    match finished.ending {
+    let outcome = match finished.ending {
         Ending::Cancelled => BuildOutcome::Cancelled,
         Ending::Exited(0) => {
             BuildOutcome::Finished { tier: ModelTier::LocalBuilder, summary: quoted }
@@ -73,7 +93,26 @@ pub(super) async fn run(
             "LOCAL_BUILDER_COMMAND ended with {}: {quoted}",
             ending(finished.ending, time)
         )),
+    };
+    Ran { outcome, notes }
+}
+
+/// Its ending, its time and what it wrote, cleaned and redacted before they are cut, so that no cut
+/// goes through a secret and leaves a half of it.
+fn told_of_run(builders: &Builders, finished: &Finished, time: Duration) -> Vec<String> {
+    let mut notes = vec![format!(
+        "LOCAL_BUILDER_COMMAND ended with {} after {:.1} s",
+        ending(finished.ending, time),
+        finished.duration.as_secs_f64()
+    )];
+    // The box merges both streams, as a person at a terminal would see them.
+    let text = clean_output(&String::from_utf8_lossy(&finished.stdout.bytes()));
+    let text = builders.redactor.redact(text.trim());
+    if !text.is_empty() {
+        let kept = middle_out(&text, TOLD_CAP);
+        notes.push(format!("LOCAL_BUILDER_COMMAND wrote, both streams in one:\n{kept}"));
     }
+    notes
 }
 
 /// The way to the model's server, the only address that the command reaches, and what tells it so.

@@ -104,11 +104,23 @@ impl Switchboard {
         Ok(Some(ready))
     }
 
-    /// Checks now and again until told to stop.
+    /// Checks now and again until told to stop. Each pause is up to a tenth longer than `every`, so
+    /// that many Foremans that start together do not ask together.
     pub async fn keep_checking(&self, github: GitHub, every: Duration, stop: CancellationToken) {
+        let rest = || tokio::time::sleep(every + every.mul_f64(rand::random_range(0.0..0.1)));
+        self.keep_checking_by(github, rest, stop).await;
+    }
+
+    /// The same by another clock: `rest` ends when the time between two checks is over.
+    pub async fn keep_checking_by<F: Future<Output = ()>>(
+        &self,
+        github: GitHub,
+        mut rest: impl FnMut() -> F,
+        stop: CancellationToken,
+    ) {
         loop {
             tokio::select! {
-                () = tokio::time::sleep(every) => {}
+                () = rest() => {}
                 () = stop.cancelled() => return,
             }
             if let Err(error) = self.check(&github).await {

@@ -65,10 +65,20 @@ pub struct Client {
 impl Client {
     /// To the server of this configuration, with the most able of its tokens.
     pub fn new(config: &Config) -> Result<Self, ClientError> {
+        let builder = reqwest::Client::builder().read_timeout(SILENCE + CONNECT);
+        Self::with(config, builder)
+    }
+
+    /// The same for an answer that takes as long as the server says: a local clone's own check runs
+    /// before it.
+    pub fn waiting(config: &Config) -> Result<Self, ClientError> {
+        Self::with(config, reqwest::Client::builder())
+    }
+
+    fn with(config: &Config, builder: reqwest::ClientBuilder) -> Result<Self, ClientError> {
         let url = config.server.url.clone();
-        let http = reqwest::Client::builder()
+        let http = builder
             .connect_timeout(CONNECT)
-            .read_timeout(SILENCE + CONNECT)
             .no_proxy()
             .build()
             .map_err(|source| ClientError::Unreachable { url: url.clone(), source })?;

@@ -55,7 +55,8 @@ pub async fn desktop(
         }
         DesktopCommand::Merge { id, dry_run } => {
             let path = format!("{base}/repositories/{id}/merge");
-            (client.post(&path, &json!({ "dryRun": dry_run })).await, false)
+            let body = json!({ "dryRun": dry_run });
+            (Client::waiting(&config)?.post(&path, &body).await, false)
         }
     };
     let answer = match asked {

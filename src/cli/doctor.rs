@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{CliError, Lookup, load, print_json};
 use crate::app::{self, AppError};
-use crate::config::Config;
+use crate::config::{Config, GitHubCredential};
 use crate::domain::ids::RepoName;
 use crate::domain::money::Usd;
 use crate::git::Git;
@@ -291,6 +291,15 @@ fn tiers(config: &Config, findings: &mut Findings) {
 /// Who builds. Without a database nothing was ever switched.
 async fn builder(config: &Config, findings: &mut Findings) {
     const WHAT: &str = "builder";
+    if config.copilot.enabled
+        && matches!(config.github.credential, Some(GitHubCredential::App { .. }))
+    {
+        findings.warn(
+            WHAT,
+            "GitHub lets no App assign Copilot: it takes a user's token",
+            "set GITHUB_TOKEN in place of the App, or copilot.enabled = false",
+        );
+    }
     let said = match app::read_switchboard(config).await {
         Ok(switchboard) => switchboard.describe().await,
         Err(AppError::Store(StoreError::NoDatabase(_) | StoreError::OlderSchema { .. })) => {

@@ -1,13 +1,14 @@
 //! `foreman governance …`: the governance issues, the event log, whether it is whole, incidents, the
 //! memory fabric, and a test of alerts.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::governance_log::{self, LogArgs};
+use super::governance_log::{self, ExportArgs, LogArgs};
 use super::{CliError, print_json};
 use crate::app::{self, AppError};
 use crate::config::Config;
@@ -22,15 +23,19 @@ pub enum GovernanceCommand {
     /// Show the governance issues, or create on GitHub those that are not there
     Issues(IssuesArgs),
     /// Read the whole event log against its chain and its checkpoints; exits 1 where it is not whole
-    Verify,
+    Verify {
+        /// Checkpoints that the webhook's receiver kept, one on a line; read here, not by the server
+        #[arg(long, value_name = "FILE")]
+        anchors: Option<PathBuf>,
+    },
     /// Send a test alert to every place that is configured
     AlertTest,
     /// Show events, newest first
     Events(LogArgs),
     /// Count the events by type, severity, day and run
     Stats,
-    /// Write the whole log to standard output, oldest first, as JSON lines
-    Export(LogArgs),
+    /// Write the whole log to standard output, oldest first
+    Export(ExportArgs),
     /// Show the incidents
     Incidents,
     /// Show what the memory fabric holds
@@ -57,7 +62,7 @@ pub async fn governance(
             create(&config, &repo, dry_run, json).await
         }
         GovernanceCommand::Issues(IssuesArgs { create: None, .. }) => show(&config, json),
-        GovernanceCommand::Verify => verify(&config, json).await,
+        GovernanceCommand::Verify { anchors } => verify(&config, anchors.as_deref(), json).await,
         GovernanceCommand::AlertTest => alert_test(&config, json).await,
         GovernanceCommand::Events(args) => governance_log::events(&config, &args, json).await,
         GovernanceCommand::Stats => governance_log::stats(&config, json).await,
@@ -120,17 +125,19 @@ fn created_lines(answer: &Value, dry_run: bool) -> String {
     out
 }
 
-async fn verify(config: &Config, json: bool) -> Result<ExitCode, CliError> {
-    let client = Client::new(config)?;
-    let answer = match client.get("/api/foreman/governance/verify").await {
-        Ok(answer) => answer,
-        Err(error) if error.is_absent() => {
-            let governance = app::read_governance(config).await?;
-            let found = governance.verify().await;
-            governance.store().clone().close().await;
-            json!(found.map_err(|error| CliError::Other(error.to_string()))?)
+async fn verify(config: &Config, anchors: Option<&Path>, json: bool) -> Result<ExitCode, CliError> {
+    let answer = match anchors {
+        Some(file) => {
+            let received = std::fs::read_to_string(file).map_err(|error| {
+                CliError::Other(format!("--anchors {}: {error}", file.display()))
+            })?;
+            verify_here(config, Some(received)).await?
         }
-        Err(error) => return Err(error.into()),
+        None => match Client::new(config)?.get("/api/foreman/governance/verify").await {
+            Ok(answer) => answer,
+            Err(error) if error.is_absent() => verify_here(config, None).await?,
+            Err(error) => return Err(error.into()),
+        },
     };
     let ok = answer["ok"] == true;
     if json {
@@ -139,6 +146,14 @@ async fn verify(config: &Config, json: bool) -> Result<ExitCode, CliError> {
         println!("{}", verdict(&answer));
     }
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Reads the database by ourselves, whether or not a server runs.
+async fn verify_here(config: &Config, received: Option<String>) -> Result<Value, CliError> {
+    let governance = app::read_governance(config).await?;
+    let found = governance.verify_with(received).await;
+    governance.store().clone().close().await;
+    Ok(json!(found.map_err(|error| CliError::Other(error.to_string()))?))
 }
 
 fn verdict(answer: &Value) -> String {
@@ -150,6 +165,14 @@ fn verdict(answer: &Value) -> String {
         ),
         None => format!("No event is anchored yet: there is no checkpoint in {place}."),
     };
+    let places = answer["anchor"]["places"].as_array().into_iter().flatten();
+    let silent: String = places
+        .filter_map(|place| {
+            let why = place["error"].as_str()?;
+            Some(format!("\nNot read back: {}: {why}.", place["place"].as_str().unwrap_or("?")))
+        })
+        .collect();
+    let covered = format!("{covered}{silent}");
     match answer["firstBad"].as_object() {
         None if *events == 1 => format!("1 event is what was written. {covered}"),
         None => format!("{events} events are what was written. {covered}"),

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{CliError, print_json};
@@ -65,6 +65,22 @@ impl LogArgs {
     }
 }
 
+/// Which events, and in which form.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub which: LogArgs,
+    /// A line for each event, or one JSON array of `CloudEvents` 1.0
+    #[arg(long, value_enum, default_value_t = ExportForm::Jsonl)]
+    pub format: ExportForm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportForm {
+    Jsonl,
+    Cloudevents,
+}
+
 async fn reading(config: &Config) -> Result<Store, CliError> {
     Ok(app::open_for_reading(config).await?)
 }
@@ -108,22 +124,40 @@ pub async fn stats(config: &Config, json: bool) -> Result<ExitCode, CliError> {
 }
 
 /// Page by page: a log of any length goes through.
-pub async fn export(config: &Config, args: &LogArgs) -> Result<ExitCode, CliError> {
+pub async fn export(config: &Config, args: &ExportArgs) -> Result<ExitCode, CliError> {
     let store = reading(config).await?;
     let mut out = std::io::stdout().lock();
+    let failed = |error| CliError::Other(format!("the export could not be written: {error}"));
+    let source = format!("{}/api/foreman", config.server.url);
+    let batch = args.format == ExportForm::Cloudevents;
+    if batch {
+        write!(out, "[").map_err(failed)?;
+    }
     let mut after = 0;
     loop {
-        let query =
-            EventQuery { after_seq: Some(after), ascending: true, limit: PAGE, ..args.query() };
+        let query = EventQuery {
+            after_seq: Some(after),
+            ascending: true,
+            limit: PAGE,
+            ..args.which.query()
+        };
         let page = store.events(query).await?;
         let Some(last) = page.last() else { break };
+        let begun = after > 0;
         after = last.seq;
-        for event in &page {
-            let line = export::jsonl(event);
-            writeln!(out, "{line}").map_err(|error| {
-                CliError::Other(format!("the export could not be written: {error}"))
-            })?;
+        for (nth, event) in page.iter().enumerate() {
+            let written = match args.format {
+                ExportForm::Jsonl => writeln!(out, "{}", export::jsonl(event)),
+                ExportForm::Cloudevents => {
+                    let comma = if begun || nth > 0 { "," } else { "" };
+                    write!(out, "{comma}\n{}", export::cloud_event(event, &source))
+                }
+            };
+            written.map_err(failed)?;
         }
+    }
+    if batch {
+        writeln!(out, "\n]").map_err(failed)?;
     }
     drop(out);
     store.close().await;

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::desktop::DesktopTable;
 use super::error::ConfigError;
 use super::notices::{Alerts, GovernanceTable};
 use super::tables::{
-    CopilotTable, DesktopTable, Disk, Escalation, Labels, Limits, Publish, ServerTable, Setup,
-    TierOverride, Trust,
+    CopilotTable, Disk, Escalation, Labels, Limits, Publish, ServerTable, Setup, TierOverride,
+    Trust,
 };
 use crate::domain::ids::RepoName;
 use crate::domain::policy::PolicyFile;

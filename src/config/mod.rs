@@ -2,6 +2,7 @@
 //! `foreman.toml`, and checked as a whole. Plain data: it starts nothing and knows no other room.
 
 mod auth;
+mod desktop;
 mod env;
 mod error;
 mod file;
@@ -22,6 +23,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub use auth::{ApiToken, Auth, Role};
+pub use desktop::{DesktopMerge, LocalRepository};
 use env::Env;
 pub use error::ConfigError;
 use file::File;
@@ -30,8 +32,8 @@ pub use notices::{
 };
 pub use parse::is_loopback;
 pub use tables::{
-    Authors, CopilotTable, DesktopMerge, Disk, Escalation, Labels, Limits, LocalRepository,
-    Publish, Review, Rule, Setup, TierOverride, Trust,
+    Authors, CopilotTable, Disk, Escalation, Labels, Limits, Publish, Review, Rule, Setup,
+    TierOverride, Trust,
 };
 pub use variables::{VARIABLES, Variable};
 

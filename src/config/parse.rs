@@ -8,9 +8,10 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::desktop::{DesktopTable, LocalRepository};
 use super::env::{self, Env};
 use super::error::ConfigError;
-use super::tables::{DesktopTable, LocalRepository, ServerTable, TierOverride};
+use super::tables::{ServerTable, TierOverride};
 use super::{
     Auth, Database, Desktop, GitHub, GitHubCredential, LocalServer, Log, LogFormat, Models,
     SandboxMode, Server,
@@ -229,7 +230,13 @@ pub(super) fn desktop(env: &Env<'_>, table: DesktopTable) -> Result<Desktop, Con
         [("LOCAL_FOREMAN_APP_PATH", "foreman-app"), ("LOCAL_MATURION_ISMS_PATH", "maturion-isms")]
     {
         if let Some(path) = env.path(name)? {
-            repositories.push(LocalRepository { id: id.to_owned(), path, branch: None });
+            repositories.push(LocalRepository {
+                id: id.to_owned(),
+                path,
+                branch: None,
+                check: None,
+                check_seconds: super::desktop::ten_minutes(),
+            });
         }
     }
     for repository in table.repositories {
@@ -239,6 +246,18 @@ pub(super) fn desktop(env: &Env<'_>, table: DesktopTable) -> Result<Desktop, Con
             return Err(ConfigError::Together(format!(
                 "desktop.repositories.id is `{}`; it takes letters, digits, `-`, `_` or `.`, each id once",
                 repository.id
+            )));
+        }
+        if repository.check.as_ref().is_some_and(|check| check.trim().is_empty()) {
+            return Err(ConfigError::Together(format!(
+                "desktop.repositories.check of `{}` is empty; it takes a command, or leave it out",
+                repository.id
+            )));
+        }
+        if !(1..=86_400).contains(&repository.check_seconds) {
+            return Err(ConfigError::Together(format!(
+                "desktop.repositories.check_seconds of `{}` is {}; it takes a number from 1 to 86400",
+                repository.id, repository.check_seconds
             )));
         }
         let path = env.cwd().join(repository.path);

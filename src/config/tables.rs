@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use chrono::NaiveDate;
 use ipnet::IpNet;
@@ -193,51 +192,6 @@ pub enum Authors {
     All,
 }
 
-/// `[desktop]` as the file has it; the variables come on top.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DesktopTable {
-    /// Default false.
-    pub enabled: bool,
-    /// Between two checks. Default 30.
-    pub interval_minutes: u32,
-    /// Failed checks until the builder is switched. Default 3.
-    pub switch_after_failures: u32,
-    /// Healthy checks until it is switched back. Default 3.
-    pub return_after_healthy: u32,
-    /// Minutes that it is not switched back before. Default 60.
-    pub return_after_minutes: u32,
-    /// What a merge may do. Default `clean`.
-    pub merge: DesktopMerge,
-    /// Whether the check merges by itself what is safe. Default false.
-    pub auto_merge: bool,
-    pub repositories: Vec<LocalRepository>,
-}
-
-impl Default for DesktopTable {
-    fn default() -> Self {
-        Self {
-            enabled: false,
-            interval_minutes: 30,
-            switch_after_failures: 3,
-            return_after_healthy: 3,
-            return_after_minutes: 60,
-            merge: DesktopMerge::Clean,
-            auto_merge: false,
-            repositories: Vec::new(),
-        }
-    }
-}
-
-/// How far a merge into a local clone may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DesktopMerge {
-    /// A fast-forward, or a merge without conflict.
-    Clean,
-    FastForward,
-}
-
 /// `[copilot]`: GitHub's coding agent as the builder.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -250,6 +204,8 @@ pub struct CopilotTable {
     pub work_seconds: u32,
     /// Seconds between two looks. Default 30.
     pub poll_seconds: u32,
+    /// USD that each of its sessions is booked at. Default 0.
+    pub session_usd: Usd,
     /// The label on its pull requests that passed. Default `foreman:passed`.
     pub label: String,
 }
@@ -261,20 +217,10 @@ impl Default for CopilotTable {
             start_seconds: 600,
             work_seconds: 3_600,
             poll_seconds: 30,
+            session_usd: Usd::ZERO,
             label: "foreman:passed".to_owned(),
         }
     }
-}
-
-/// `[[desktop.repositories]]`: a local clone.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LocalRepository {
-    pub id: String,
-    pub path: PathBuf,
-    /// Default: the branch the remote calls its own.
-    #[serde(default)]
-    pub branch: Option<String>,
 }
 
 /// `[setup]`.
@@ -314,11 +260,13 @@ pub struct Disk {
     pub keep_gb: u32,
     /// Days that the mirror of a repository is kept which no night looks at. Default 60.
     pub mirror_days: u32,
+    /// Days after a night's end that its transcripts and private refs are kept. Default 90.
+    pub transcript_days: u32,
 }
 
 impl Default for Disk {
     fn default() -> Self {
-        Self { floor_mb: 512, keep_days: 3, keep_gb: 20, mirror_days: 60 }
+        Self { floor_mb: 512, keep_days: 3, keep_gb: 20, mirror_days: 60, transcript_days: 90 }
     }
 }
 

@@ -69,8 +69,16 @@ impl DesktopSync {
 
     /// For who has the clone's turn.
     pub(super) async fn look(&self, repository: &Repository) -> Looked {
-        let cancel = CancellationToken::new();
-        match tokio::time::timeout(LONGEST_LOOK, self.look_for_long(repository, &cancel)).await {
+        self.look_until(repository, &CancellationToken::new()).await
+    }
+
+    /// The same; what goes on from it is given up when `cancel` is cancelled.
+    pub(super) async fn look_until(
+        &self,
+        repository: &Repository,
+        cancel: &CancellationToken,
+    ) -> Looked {
+        match tokio::time::timeout(LONGEST_LOOK, self.look_for_long(repository, cancel)).await {
             Ok(looked) => looked,
             Err(_) => {
                 let why = format!("it took longer than {} s", LONGEST_LOOK.as_secs());
@@ -168,9 +176,9 @@ impl DesktopSync {
     async fn end_leftovers(&self, id: &str, clone: &LocalClone) {
         match clone.end_leftovers().await {
             Ok(None) | Err(MergeError::Busy) => {}
-            Ok(Some(what)) => {
-                tracing::warn!(repository = id, "{id}: {what}");
-                self.note_recovered(id, &what).await;
+            Ok(Some(ended)) => {
+                tracing::warn!(repository = id, "{id}: {}", ended.said);
+                self.note_recovered(id, &ended).await;
             }
             Err(error) => {
                 tracing::error!(repository = id, %error, "{id}: half a merge could not be ended");

@@ -10,13 +10,14 @@ mod library;
 mod merge;
 mod notes;
 mod periodic;
+mod quick_check;
 mod records;
 mod remote;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,7 @@ pub use library::{
 };
 pub use merge::MergeReport;
 pub use periodic::Standing;
+pub use quick_check::{QuickCheck, QuickChecks};
 pub use records::{
     BuilderHealth, DesktopSyncEvent, DesktopVerdict, DriftDetectionResult, DriftState, Health,
     RepositoryHealth, SyncEventType,
@@ -113,7 +115,9 @@ struct Inner {
     store: Option<Store>,
     failpoints: Failpoints,
     http: Option<reqwest::Client>,
-    /// One at a time in each clone.
+    /// Set at most once, before anything is merged.
+    checks: OnceLock<QuickChecks>,
+    /// One at a time in each clone, and one merge at a time of each.
     turns: HashMap<String, tokio::sync::Mutex<()>>,
     /// One check of everything at a time.
     checking: tokio::sync::Mutex<()>,
@@ -139,7 +143,8 @@ impl DesktopSync {
         store: Option<Store>,
         failpoints: Failpoints,
     ) -> Self {
-        let turns = settings.repositories.iter().map(|it| (it.id.clone(), Default::default()));
+        let turns = settings.repositories.iter().flat_map(|it| [it.id.clone(), merging(&it.id)]);
+        let turns = turns.map(|name| (name, Default::default()));
         let http = reqwest::Client::builder().no_proxy().build().ok();
         let inner = Inner {
             turns: turns.collect(),
@@ -149,12 +154,21 @@ impl DesktopSync {
             store,
             failpoints,
             http,
+            checks: OnceLock::new(),
             checking: tokio::sync::Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
             standing: Mutex::default(),
             health: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The same, with checks of its own for what a merge would leave. Given once; a second time
+    /// changes nothing.
+    #[must_use]
+    pub fn checked_by(self, checks: QuickChecks) -> Self {
+        self.inner.checks.get_or_init(|| checks);
+        self
     }
 
     #[must_use]
@@ -187,12 +201,21 @@ impl DesktopSync {
 
     /// Waits for one's turn at a clone.
     async fn turn(&self, repository: &Repository) -> Result<Turn<'_>, CloneError> {
-        let here = match self.inner.turns.get(&repository.id) {
+        self.named_turn(&repository.id).await
+    }
+
+    /// Waits for one's turn to merge into a clone. Others look at it meanwhile.
+    async fn turn_to_merge(&self, repository: &Repository) -> Result<Turn<'_>, CloneError> {
+        self.named_turn(&merging(&repository.id)).await
+    }
+
+    async fn named_turn(&self, name: &str) -> Result<Turn<'_>, CloneError> {
+        let here = match self.inner.turns.get(name) {
             Some(turn) => Some(turn.lock().await),
             None => None,
         };
         let folder = self.inner.settings.folder.clone();
-        let path = folder.join(format!("{}.turn", repository.id));
+        let path = folder.join(format!("{name}.turn"));
         let unreadable = |source| CloneError::Unreadable { path: path.clone(), source };
         std::fs::create_dir_all(&folder).map_err(unreadable)?;
         let file = File::options().create(true).append(true).open(&path).map_err(unreadable)?;
@@ -207,6 +230,11 @@ impl DesktopSync {
     pub fn standing(&self) -> Standing {
         *self.inner.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The name of the turn to merge; no id has a `/` or is one of these.
+fn merging(id: &str) -> String {
+    format!("{id}~merge")
 }
 
 /// One's turn at a clone; over when dropped.

@@ -5,9 +5,11 @@ use serde_json::json;
 
 use super::DesktopSync;
 use super::merge::MergeReport;
+use super::quick_check::CheckFailure;
 use super::records::{DriftDetectionResult, DriftState, RepositoryHealth, SyncEventType};
 use crate::domain::event::{EventType, NewEvent, Severity};
 use crate::domain::ids::RepoName;
+use crate::git::clone::Ended;
 
 /// Files that an event names of a long list.
 const MOST_FILES: usize = 100;
@@ -53,6 +55,14 @@ impl DesktopSync {
         }
     }
 
+    /// A merge that is safe is about to be made.
+    pub(super) async fn note_started(&self, drift: &DriftDetectionResult, repo: Option<&RepoName>) {
+        let id = drift.repository_id.as_str();
+        let text = format!("`{id}` is being merged: {} behind", drift.behind);
+        let event = event(EventType::DesktopSyncStarted, SyncEventType::SyncStarted, id, text);
+        self.tell(vec![with_repo(with_drift(event, drift), repo)]).await;
+    }
+
     pub(super) async fn note_merged(&self, report: &MergeReport, repo: Option<&RepoName>) {
         let id = report.drift.repository_id.as_str();
         let short = |commit: &str| commit.chars().take(10).collect::<String>();
@@ -78,34 +88,49 @@ impl DesktopSync {
     }
 
     pub(super) async fn note_failed(&self, drift: &DriftDetectionResult, why: &str, stuck: bool) {
-        let id = drift.repository_id.as_str();
-        let text = format!("`{id}` was not merged: {why}");
-        let severity = if stuck { Severity::High } else { Severity::Medium };
-        let event = event(EventType::DesktopSyncFailed, SyncEventType::SyncFailed, id, text)
-            .severity(severity)
-            .with("syncSuccess", false)
-            .with("stuck", stuck)
-            .with("errorMessage", why);
+        let event = failed(drift, why, stuck);
         self.tell(vec![with_drift(event, drift)]).await;
     }
 
-    pub(super) async fn note_recovered(&self, id: &str, what: &str) {
-        let event = event(
-            EventType::DesktopSyncFailed,
-            SyncEventType::SyncFailed,
-            id,
-            format!("`{id}`: {what}"),
-        );
-        let event = event.severity(Severity::Medium).with("errorMessage", what);
+    /// The merged tree did not pass the operator's check. Its output is the repository's, for a
+    /// person to read.
+    pub(super) async fn note_check_failed(
+        &self,
+        drift: &DriftDetectionResult,
+        failure: &CheckFailure,
+    ) {
+        let event = failed(drift, &failure.to_string(), false).with("check", "failed");
+        let event = match failure.output() {
+            Some(output) => event.with("checkOutput", output),
+            None => event,
+        };
+        self.tell(vec![with_drift(event, drift)]).await;
+    }
+
+    /// A merge that was cut short, by a death of ours, was ended.
+    pub(super) async fn note_recovered(&self, id: &str, ended: &Ended) {
+        let (kind, what) = match ended.merged {
+            true => (EventType::DesktopSync, SyncEventType::SyncCompleted),
+            false => (EventType::DesktopSyncFailed, SyncEventType::SyncFailed),
+        };
+        let severity = if ended.merged { Severity::Low } else { Severity::Medium };
+        let event = event(kind, what, id, format!("`{id}`: {}", ended.said)).severity(severity);
+        let event = event.with("syncSuccess", ended.merged).with("recovered", true);
+        let event = match ended.merged {
+            true => event,
+            false => event.with("errorMessage", ended.said.as_str()),
+        };
         self.tell(vec![event]).await;
     }
 
-    /// One check of one clone, and its drift where that is news.
+    /// One check of one clone, and its drift where that is news. `lost`: it could not be looked at
+    /// several times in a row.
     pub(super) async fn note_check(
         &self,
         now: &RepositoryHealth,
         before: Option<&RepositoryHealth>,
         repo: Option<&RepoName>,
+        lost: bool,
     ) {
         let id = now.id.as_str();
         let changed = before.is_none_or(|before| is_news(before, now));
@@ -123,15 +148,34 @@ impl DesktopSync {
         let check = event(EventType::DesktopHealthCheck, SyncEventType::HealthCheck, id, text)
             .severity(severity)
             .with("ready", now.ready)
+            .with("lost", lost)
             .with("issues", json!(now.issues));
         let mut events = vec![with_repo(with_drift(check, &now.drift), repo)];
         let known = before.map(|before| (&before.drift.local_commit, &before.drift.remote_commit));
         let news = known != Some((&now.drift.local_commit, &now.drift.remote_commit));
         if now.drift.has_drift && news {
-            events.push(with_repo(drifted(&now.drift, Severity::Low), repo));
+            let drifted = drifted(&now.drift, Severity::Low);
+            // Where merges come by themselves, one that needs a person is one that was refused.
+            let refused = now.drift.conflict_resolution_required;
+            let drifted = match self.inner.settings.auto_merge && refused {
+                true => drifted.with("refused", true),
+                false => drifted,
+            };
+            events.push(with_repo(drifted, repo));
         }
         self.tell(events).await;
     }
+}
+
+fn failed(drift: &DriftDetectionResult, why: &str, stuck: bool) -> NewEvent {
+    let id = drift.repository_id.as_str();
+    let text = format!("`{id}` was not merged: {why}");
+    let severity = if stuck { Severity::High } else { Severity::Medium };
+    event(EventType::DesktopSyncFailed, SyncEventType::SyncFailed, id, text)
+        .severity(severity)
+        .with("syncSuccess", false)
+        .with("stuck", stuck)
+        .with("errorMessage", why)
 }
 
 fn is_news(before: &RepositoryHealth, now: &RepositoryHealth) -> bool {

@@ -1,6 +1,7 @@
 //! The check that comes by itself: every so often, never two at once, until told to stop.
 //!
-//! Owns the standing of the local builder that switching follows from. Never switches anything.
+//! Owns how the local builder's health has been. Never switches anything: who builds follows from
+//! Copilot's checks, which have a timer of their own (`builders::Switchboard`).
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
@@ -49,39 +50,71 @@ impl Standing {
     }
 }
 
+/// What one check leaves for the next.
+#[derive(Debug, Default)]
+struct Known {
+    last: HashMap<String, RepositoryHealth>,
+    /// Checks in a row in which a clone could not be looked at.
+    lost_for: HashMap<String, u32>,
+}
+
+/// How long to wait for the next check: the interval and up to a tenth of it, so that many Foremans
+/// that start together do not ask their remotes together. `random` is from 0 to 1.
+fn pause(interval: Duration, random: f64) -> Duration {
+    interval + interval.mul_f64(random.clamp(0.0, 1.0) / 10.0)
+}
+
 impl DesktopSync {
     /// Checks now and then until told to stop. Nothing where the clones are disabled.
     pub async fn run(&self, stopping: CancellationToken) {
+        self.run_by(stopping, tokio::time::sleep, || rand::random_range(0.0..1.0)).await;
+    }
+
+    /// The same by another clock: `rest` ends when the time it is given is over; `random` gives
+    /// numbers from 0 to 1.
+    pub async fn run_by<F: Future<Output = ()>>(
+        &self,
+        stopping: CancellationToken,
+        mut rest: impl FnMut(Duration) -> F,
+        mut random: impl FnMut() -> f64,
+    ) {
         if !self.is_enabled() {
             return;
         }
-        let mut known = HashMap::new();
+        let mut known = Known::default();
         loop {
             tokio::select! {
-                () = self.check(&mut known) => {}
+                () = self.check(&mut known, &stopping) => {}
                 () = stopping.cancelled() => return,
             }
-            let interval = self.inner.settings.interval;
-            // Many Foremans that start together do not ask their remotes together.
-            let pause = interval + interval.mul_f64(rand::random_range(0.0..0.1));
+            let pause = pause(self.inner.settings.interval, random());
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = rest(pause) => {}
                 () = stopping.cancelled() => return,
             }
         }
     }
 
     /// One check of everything, with its events.
-    async fn check(&self, known: &mut HashMap<String, RepositoryHealth>) {
+    async fn check(&self, known: &mut Known, stopping: &CancellationToken) {
         let _alone = self.inner.checking.lock().await;
         let (health, repos) = self.examine().await;
         for (now, repo) in health.repositories.iter().zip(&repos) {
-            self.note_check(now, known.get(&now.id), repo.as_ref()).await;
-            known.insert(now.id.clone(), now.clone());
+            let lost_for = known.lost_for.entry(now.id.clone()).or_default();
+            *lost_for = match now.drift.state {
+                DriftState::Unknown => lost_for.saturating_add(1),
+                DriftState::InSync
+                | DriftState::Ahead
+                | DriftState::Behind
+                | DriftState::Diverged => 0,
+            };
+            let lost = *lost_for >= self.inner.settings.switch_after_failures;
+            self.note_check(now, known.last.get(&now.id), repo.as_ref(), lost).await;
+            known.last.insert(now.id.clone(), now.clone());
         }
         self.stand(&health);
         if self.inner.settings.auto_merge {
-            self.merge_what_is_safe(&health).await;
+            self.merge_what_is_safe(&health, stopping).await;
         }
     }
 
@@ -90,15 +123,15 @@ impl DesktopSync {
         *standing = standing.after(health.ready, &self.inner.settings);
     }
 
-    async fn merge_what_is_safe(&self, health: &Health) {
+    async fn merge_what_is_safe(&self, health: &Health, stopping: &CancellationToken) {
         for repository in &health.repositories {
             let brings = match repository.drift.state {
                 DriftState::Behind | DriftState::Diverged => true,
                 DriftState::InSync | DriftState::Ahead | DriftState::Unknown => false,
             };
-            if brings && repository.drift.safe_to_merge {
+            if brings && repository.drift.safe_to_merge && !stopping.is_cancelled() {
                 // What fails is an event already.
-                if let Err(error) = self.merge(&repository.id, false).await {
+                if let Err(error) = self.merge_until(&repository.id, false, stopping).await {
                     tracing::warn!(%error, "a merge by itself did not happen");
                 }
             }
@@ -147,6 +180,13 @@ mod tests {
             author: Author { name: "F".into(), email: "f@localhost".into() },
             folder: PathBuf::new(),
         }
+    }
+
+    #[test]
+    fn each_pause_is_up_to_a_tenth_longer() {
+        let half_an_hour = Duration::from_secs(1_800);
+        let pauses = [0.0, 0.5, 1.0, 7.0].map(|random| pause(half_an_hour, random).as_secs());
+        assert_eq!(pauses, [1_800, 1_890, 1_980, 1_980]);
     }
 
     #[test]

@@ -79,6 +79,7 @@ event_types! {
     ModelEscalationFailed => "model_escalation_failed",
     ModelFallback => "model_fallback",
     DesktopSync => "desktop_sync",
+    DesktopSyncStarted => "desktop_sync_started",
     DesktopSyncFailed => "desktop_sync_failed",
     RepositoryDriftDetected => "repository_drift_detected",
     BuilderSwitch => "builder_switch",

@@ -7,11 +7,13 @@
 use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::Path;
 
+use super::Git;
 use super::command::Command;
 use super::error::GitError;
 use super::mirror::{Mirror, blocking};
 use crate::domain::ids::CommitId;
 use crate::process::Identity;
+use tokio_util::sync::CancellationToken;
 
 /// Commits of history a workspace gets: enough to read how code came about, without copying the
 /// whole past of a large repository for every attempt.
@@ -44,57 +46,75 @@ impl Mirror {
         dir: &Path,
         owner: Option<Identity>,
     ) -> Result<(), GitError> {
-        if std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(GitError::Occupied { dir: dir.to_owned() });
-        }
         if !self.exists(commit).await {
             return Err(GitError::Unknown { object: commit.to_string() });
         }
-        std::fs::create_dir_all(dir).map_err(GitError::io("make", dir))?;
-        let dir = dir.canonicalize().map_err(GitError::io("find", dir))?;
-        let done = match self.fill(commit, &dir).await {
-            Ok(()) => {
-                let dir = dir.clone();
-                blocking(move || owner.map_or(Ok(()), |owner| give_away(&dir, owner))).await
-            }
-            Err(error) => Err(error),
-        };
-        if done.is_err() {
-            // The first error is the one to tell.
-            remove_workspace(&dir).await.ok();
-        }
-        done
+        checkout(&self.git, self.path(), commit, dir, owner, &self.cancel).await
     }
+}
 
-    async fn fill(&self, commit: &CommitId, dir: &Path) -> Result<(), GitError> {
-        let git_dir = dir.join(".git");
-        // What `git init` would make, without a process of its own: each costs some milliseconds, and
-        // the gate makes a checkout for every judgement.
-        for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
-            let folder = git_dir.join(folder);
-            std::fs::create_dir_all(&folder).map_err(GitError::io("make", &folder))?;
-        }
-        let write = |name: &str, text: &str| {
-            let path = git_dir.join(name);
-            std::fs::write(&path, text).map_err(GitError::io("write", &path))
-        };
-        write("HEAD", &format!("ref: refs/heads/{BRANCH}\n"))?;
-        write("config", CONFIGURATION)?;
-        // Nothing here outlives a power loss: it is made again from the mirror.
-        let command = |verb| Command::new(verb, &git_dir).work_tree(dir).config("core.fsync=none");
-        let (children, cancel) = (&self.git.children, &self.cancel);
-        // Into no ref and no FETCH_HEAD: both would write down where the mirror is.
-        command("fetch")
-            .args(["--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"])
-            .args(["--no-recurse-submodules", HISTORY, "--end-of-options"])
-            .arg(self.path())
-            .arg(commit.as_str())
-            .run(children, cancel)
-            .await?;
-        write(&format!("refs/heads/{BRANCH}"), &format!("{}\n", commit.as_str()))?;
-        command("reset").args(["--quiet", "--hard"]).run(children, cancel).await?;
-        Ok(())
+/// Makes an independent clone at `dir` of the repository of ours at `from`.
+pub(super) async fn checkout(
+    git: &Git,
+    from: &Path,
+    commit: &CommitId,
+    dir: &Path,
+    owner: Option<Identity>,
+    cancel: &CancellationToken,
+) -> Result<(), GitError> {
+    if std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(GitError::Occupied { dir: dir.to_owned() });
     }
+    std::fs::create_dir_all(dir).map_err(GitError::io("make", dir))?;
+    let dir = dir.canonicalize().map_err(GitError::io("find", dir))?;
+    let done = match fill(git, from, commit, &dir, cancel).await {
+        Ok(()) => {
+            let dir = dir.clone();
+            blocking(move || owner.map_or(Ok(()), |owner| give_away(&dir, owner))).await
+        }
+        Err(error) => Err(error),
+    };
+    if done.is_err() {
+        // The first error is the one to tell.
+        remove_workspace(&dir).await.ok();
+    }
+    done
+}
+
+async fn fill(
+    git: &Git,
+    from: &Path,
+    commit: &CommitId,
+    dir: &Path,
+    cancel: &CancellationToken,
+) -> Result<(), GitError> {
+    let git_dir = dir.join(".git");
+    // What `git init` would make, without a process of its own: each costs some milliseconds, and the
+    // gate makes a checkout for every judgement.
+    for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
+        let folder = git_dir.join(folder);
+        std::fs::create_dir_all(&folder).map_err(GitError::io("make", &folder))?;
+    }
+    let write = |name: &str, text: &str| {
+        let path = git_dir.join(name);
+        std::fs::write(&path, text).map_err(GitError::io("write", &path))
+    };
+    write("HEAD", &format!("ref: refs/heads/{BRANCH}\n"))?;
+    write("config", CONFIGURATION)?;
+    // Nothing here has to outlive a power loss: it is made again from the mirror.
+    let command = |verb| Command::new(verb, &git_dir).work_tree(dir).config("core.fsync=none");
+    let children = &git.children;
+    // Into no ref and no FETCH_HEAD: both would write down where the mirror is.
+    command("fetch")
+        .args(["--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"])
+        .args(["--no-recurse-submodules", HISTORY, "--end-of-options"])
+        .arg(from)
+        .arg(commit.as_str())
+        .run(children, cancel)
+        .await?;
+    write(&format!("refs/heads/{BRANCH}"), &format!("{}\n", commit.as_str()))?;
+    command("reset").args(["--quiet", "--hard"]).run(children, cancel).await?;
+    Ok(())
 }
 
 /// Makes `owner` the owner of everything in `dir`, links themselves included.

@@ -138,6 +138,18 @@ impl Mirror {
             .map(drop)
     }
 
+    /// The names of the private refs below `refs/foreman/<folder>`, which ends with a slash.
+    pub async fn private_refs(&self, folder: &str) -> Result<Vec<String>, GitError> {
+        let full = format!("{}/", private(folder.trim_end_matches('/'))?);
+        let listed = self
+            .local("for-each-ref")
+            .args(["--format=%(refname)", &full])
+            .cap(super::command::READ_CAP)
+            .run(&self.git.children, &self.cancel)
+            .await?;
+        Ok(String::from_utf8_lossy(&listed).lines().map(str::to_owned).collect())
+    }
+
     /// What `refs/foreman/<name>` keeps.
     pub async fn read_ref(&self, name: &str) -> Result<Option<String>, GitError> {
         let id: Option<TreeId> = self.resolve(&private(name)?).await?;

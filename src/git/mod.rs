@@ -117,6 +117,16 @@ impl Git {
         Ok(mirror)
     }
 
+    /// The mirror that is there of a repository, for its private refs alone: the remote is not asked.
+    pub fn kept_mirror(
+        &self,
+        repo: &RepoName,
+        cancel: CancellationToken,
+    ) -> Result<Option<Mirror>, GitError> {
+        let mirror = Mirror::new(self, repo, "https://github.com/", None, cancel)?;
+        Ok(mirror.path().is_dir().then_some(mirror))
+    }
+
     /// A branch's tip on the remote, now, without a mirror: nothing is written anywhere.
     pub async fn remote_tip(
         &self,

@@ -21,6 +21,11 @@ const FILES_READ: usize = 7;
 /// Tries to add a line where somebody else commits to the branch at the same time.
 const TRIES: u32 = 3;
 
+/// What is said of the webhook where nobody brought what it took.
+const NOT_GIVEN_BACK: &str = "a webhook does not give checkpoints back: what it alone holds counts \
+     for nothing here; verify it with `foreman governance verify --anchors FILE`, a file of the bodies \
+     that its receiver kept, one a line";
+
 /// A branch that checkpoints are committed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnchorBranch {
@@ -91,9 +96,10 @@ impl Anchor {
         Ok(())
     }
 
-    /// Everything that can be read back. A remote place that does not answer is told of, and its
+    /// Everything that can be read back, and what the webhook's receiver kept where that is given. A
+    /// remote place that does not answer is told of, and its
     /// checkpoints do not count; a file that is there and cannot be read is an error.
-    pub async fn read(&self) -> Result<Anchored, CheckpointError> {
+    pub async fn read(&self, received: Option<String>) -> Result<Anchored, CheckpointError> {
         let path = self.file.clone();
         let read = tokio::task::spawn_blocking(move || match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
@@ -107,9 +113,12 @@ impl Anchor {
             let text = read_commits(github, branch).await;
             anchored.take(name(branch), text.map_err(|error| error.to_string()));
         }
-        if self.webhook.is_some() {
-            let why = "a webhook takes checkpoints and does not give them back".to_owned();
-            anchored.take("webhook".to_owned(), Err(why));
+        match received {
+            Some(text) => anchored.take("webhook, as its receiver kept them".to_owned(), Ok(text)),
+            None if self.webhook.is_some() => {
+                anchored.take("webhook".to_owned(), Err(NOT_GIVEN_BACK.to_owned()));
+            }
+            None => {}
         }
         Ok(anchored)
     }
@@ -214,13 +223,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let signer = Signer::open(&folder.path().join("key")).expect("made");
         let anchor = Anchor::new(folder.path().join("far/anchors.jsonl"), None, None);
-        assert_eq!(anchor.read().await.expect("empty").heads, []);
+        assert_eq!(anchor.read(None).await.expect("empty").heads, []);
         let head = |seq| signer.sign(Statement::Checkpoint, seq, "ab", Utc::now());
         anchor.add(&head(1)).await.expect("added");
         let mut file = File::options().append(true).open(anchor.path()).expect("opened");
         file.write_all(b"{\"seq\":2,\"ha").expect("cut");
         anchor.add(&head(3)).await.expect("added");
-        let anchored = anchor.read().await.expect("read");
+        let anchored = anchor.read(None).await.expect("read");
         assert_eq!(anchored.heads.iter().map(|head| head.seq).collect::<Vec<_>>(), [1, 3]);
         let place = &anchored.places[0];
         assert_eq!((place.checkpoints, place.through, place.unreadable), (2, Some(3), 1));

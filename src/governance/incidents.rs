@@ -50,7 +50,11 @@ pub(super) fn notes(event: &GovernanceEvent, repo: Option<&str>) -> Vec<Incident
             of_clone(event, "desktop_stuck", "Half-merged local clone")
         }
         EventType::DesktopSync => over_of_clone(event),
+        EventType::DesktopHealthCheck if is_true(event, "lost") => {
+            of_clone(event, LOST, "Unreachable remote, or unreadable local clone,")
+        }
         EventType::DesktopHealthCheck if is_in_step(event) => over_of_clone(event),
+        EventType::DesktopHealthCheck if is_known(event) => over(event, &[LOST]),
         // Only a night that did all it could says that nothing is wrong any more.
         EventType::OvernightExecutionCompleted
             if event.metadata.get("status").is_some_and(|status| status == "completed") =>
@@ -65,7 +69,9 @@ pub(super) fn notes(event: &GovernanceEvent, repo: Option<&str>) -> Vec<Incident
 }
 
 /// The causes that belong to a local clone.
-const OF_A_CLONE: [&str; 2] = ["desktop_conflict", "desktop_stuck"];
+/// The one of a clone that could not be looked at, several checks in a row.
+const LOST: &str = "desktop_unreachable";
+const OF_A_CLONE: [&str; 3] = ["desktop_conflict", "desktop_stuck", LOST];
 
 fn is_true(event: &GovernanceEvent, key: &str) -> bool {
     event.metadata.get(key).is_some_and(|value| value == true)
@@ -77,6 +83,11 @@ fn needs_a_person(event: &GovernanceEvent) -> bool {
 
 fn is_in_step(event: &GovernanceEvent) -> bool {
     event.metadata.get("driftResult").is_some_and(|it| it["state"] == "in_sync")
+}
+
+fn is_known(event: &GovernanceEvent) -> bool {
+    let state = event.metadata.get("driftResult").and_then(|it| it["state"].as_str());
+    state.is_some_and(|state| state != "unknown")
 }
 
 fn clone_of(event: &GovernanceEvent) -> Option<&str> {
@@ -96,8 +107,12 @@ fn of_clone(event: &GovernanceEvent, kind: &str, what: &str) -> Vec<IncidentNote
 }
 
 fn over_of_clone(event: &GovernanceEvent) -> Vec<IncidentNote> {
+    over(event, &OF_A_CLONE)
+}
+
+fn over(event: &GovernanceEvent, kinds: &[&str]) -> Vec<IncidentNote> {
     let Some(id) = clone_of(event) else { return Vec::new() };
-    OF_A_CLONE.map(|kind| IncidentNote::Over { cause: format!("{kind}:{id}") }).into()
+    kinds.iter().map(|kind| IncidentNote::Over { cause: format!("{kind}:{id}") }).collect()
 }
 
 /// The mark by which an incident's issue is found again; nights leave such issues out.

@@ -81,10 +81,16 @@ impl Governance {
 
     /// Reads the whole log against its chain, our checkpoints and the second place.
     pub async fn verify(&self) -> Result<Verification, VerifyError> {
+        self.verify_with(None).await
+    }
+
+    /// The same, and against the checkpoints that the webhook's receiver kept: `received` has each
+    /// body that it got on a line of its own. They count as a second place.
+    pub async fn verify_with(&self, received: Option<String>) -> Result<Verification, VerifyError> {
         let inner = &self.inner;
         let stored = inner.store.signed_heads().await?;
         let policies = inner.store.retentions().await?;
-        let anchored = inner.anchor.read().await?;
+        let anchored = inner.anchor.read(received).await?;
         let ours = match inner.settings.key.exists() {
             true => Some(self.signer()?.public_key().to_owned()),
             false => None,

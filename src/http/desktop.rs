@@ -25,6 +25,7 @@ pub(super) async fn health(
         "repositories": health.repositories,
         "builder": health.builder,
         "checkedAt": health.checked_at,
+        "standing": api.desktop.standing(),
     })))
 }
 

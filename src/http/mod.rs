@@ -139,14 +139,14 @@ fn routes() -> Router<Api> {
         .route("/api/foreman/governance/verify", get(governance::verify))
         .route("/api/foreman/desktop/health", get(desktop::health))
         .route("/api/foreman/desktop/repositories/{id}/drift", get(desktop::drift))
-        .route("/api/foreman/desktop/repositories/{id}/merge", post(desktop::merge))
         .route(
             "/api/foreman/governance/issues",
             get(governance_issues::list).post(governance_issues::create),
         )
         .route_layer(from_fn_with_state(PATIENT, layers::deadline));
-    // As long as the run lasts, or the reader reads.
+    // As long as the run lasts, the reader reads, or a clone's own check runs.
     let endless = Router::new()
+        .route("/api/foreman/desktop/repositories/{id}/merge", post(desktop::merge))
         .route("/api/foreman/overnight/runs/{id}/events", get(stream::events))
         .route("/api/foreman/governance/events/stream", get(governance_stream::follow))
         .route("/api/foreman/governance/export", get(governance_stream::export));

@@ -235,7 +235,7 @@ fn chain(worker: &Worker<'_>) -> Vec<ModelTier> {
     chain
 }
 
-fn ceilings(worker: &Worker<'_>) -> Ceilings {
+pub(super) fn ceilings(worker: &Worker<'_>) -> Ceilings {
     let night = worker.context.request.config.budget_usd;
     Ceilings { night, ..worker.context.parts.settings.ceilings() }
 }

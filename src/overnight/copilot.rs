@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::build::Built;
+use super::copilot_give::{Given, book, give, take_back};
 use super::copilot_texts as texts;
 use super::hand::Hand;
 use super::issue::{Came, Worker};
@@ -26,19 +27,12 @@ use crate::domain::plan::ReasonCode;
 use crate::domain::switch::{Builder, Sign};
 use crate::github::intake::People;
 use crate::github::{CopilotPull, GitHubError};
-use crate::store::EffectState;
+use crate::store::{EffectState, Session};
 
 /// How often GitHub is asked where it fails; each try looks first.
-const TRIES: u32 = 4;
+pub(super) const TRIES: u32 = 4;
 /// The pause before the second try; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-
-/// What came of giving the issue to Copilot.
-enum Given {
-    Yes,
-    /// Why it cannot be had.
-    No(String),
-}
+pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Builds a round with Copilot where the attempt is its; `None`: it is the desktop builder's.
 pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Option<Built>, EngineError> {
@@ -52,6 +46,9 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Option<Built>, Engi
     }
     let Some(work) = worker.state.copilot().cloned() else { return Ok(None) };
     if work.asked_at.is_none() {
+        if let Some(halt) = book(worker, settings.session_usd).await? {
+            return Ok(Some(Built::Came(halt)));
+        }
         match give(worker).await? {
             Given::Yes => {
                 set(worker, |work| work.asked_at = Some(Utc::now()));
@@ -67,8 +64,10 @@ pub(super) async fn round(worker: &mut Worker<'_>) -> Result<Option<Built>, Engi
     if worker.context.stop.is_cancelled() {
         return Ok(Some(Built::Came(Came::Interrupted)));
     }
-    if let Err(why) = ask_for_repair(worker).await? {
-        return Ok(Some(failed(ReasonCode::CopilotFailed, why)));
+    match ask_for_repair(worker, &settings).await? {
+        Asked::Yes => {}
+        Asked::No(why) => return Ok(Some(failed(ReasonCode::CopilotFailed, why))),
+        Asked::Came(came) => return Ok(Some(Built::Came(came))),
     }
     follow(worker, &settings).await
 }
@@ -124,72 +123,6 @@ async fn kept_back(worker: &Worker<'_>) -> Option<String> {
     }
 }
 
-/// Looks for a pull request of Copilot's, or gives it the issue. Sent once: after a lost reply we
-/// look whether it has it.
-async fn give(worker: &Worker<'_>) -> Result<Given, EngineError> {
-    let parts = worker.context.parts;
-    let (github, repo) = (&parts.github, &worker.context.request.repo);
-    let number = worker.number();
-    let mut pause = FIRST_PAUSE;
-    let mut last = String::new();
-    for attempt in 1..=TRIES {
-        if attempt > 1 {
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-        }
-        if worker.context.stop.is_cancelled() {
-            return Ok(Given::No("stopped".to_owned()));
-        }
-        match has_it(worker).await {
-            Ok(true) => return Ok(Given::Yes),
-            Ok(false) => {}
-            Err(error) if error.is_passing() => {
-                last = error.to_string();
-                continue;
-            }
-            Err(error) => return Ok(Given::No(error.to_string())),
-        }
-        match github.copilot_available(repo).await {
-            Ok(true) => {}
-            Ok(false) => return Ok(Given::No(texts::not_enabled(repo))),
-            Err(error) if error.is_passing() => {
-                last = error.to_string();
-                continue;
-            }
-            Err(error) => return Ok(Given::No(error.to_string())),
-        }
-        let base = &worker.state.stand.base_branch;
-        note(worker, "assign", EffectState::Intent, json!({ "base": base })).await?;
-        match github.assign_copilot(repo, number, base, texts::INSTRUCTIONS).await {
-            Ok(true) => {
-                note(worker, "assign", EffectState::Observed, json!({ "base": base })).await?;
-                return Ok(Given::Yes);
-            }
-            Ok(false) => {
-                let why = "GitHub took the request and did not assign it: the token's user may not";
-                return Ok(Given::No(why.to_owned()));
-            }
-            Err(error) if error.is_passing() || error.may_have_happened() => {
-                last = error.to_string();
-            }
-            Err(error) => return Ok(Given::No(error.to_string())),
-        }
-    }
-    Ok(Given::No(last))
-}
-
-/// Whether Copilot is at it already: asked by us before a crash, or by a person.
-async fn has_it(worker: &Worker<'_>) -> Result<bool, GitHubError> {
-    let (github, repo) = (&worker.context.parts.github, &worker.context.request.repo);
-    let pulls = github.copilot_pulls(repo, worker.number()).await?;
-    if pulls.iter().any(|it| it.pull.open) {
-        return Ok(true);
-    }
-    // Assigned without a pull request counts only where none of an earlier time is closed already:
-    // it does not begin anew by itself.
-    Ok(pulls.is_empty() && github.copilot_assigned(repo, worker.number()).await?)
-}
-
 /// Copilot cannot be had: the desktop builder takes over where it may, else the issue fails.
 async fn unavailable(worker: &mut Worker<'_>, why: String) -> Result<Option<Built>, EngineError> {
     if worker.context.stop.is_cancelled() {
@@ -213,26 +146,57 @@ async fn unavailable(worker: &mut Worker<'_>, why: String) -> Result<Option<Buil
     }
 }
 
-/// Passes the gate's word on to Copilot, once per round, and notes when. `Err`: it could not be.
-async fn ask_for_repair(worker: &mut Worker<'_>) -> Result<Result<(), String>, EngineError> {
-    let Some(work) = worker.state.copilot().cloned() else { return Ok(Ok(())) };
+/// What came of asking for a repair.
+enum Asked {
+    Yes,
+    /// Why it could not be asked.
+    No(String),
+    /// The round ends otherwise: there is no money for it.
+    Came(Came),
+}
+
+/// Passes the gate's word on to Copilot, once per round, and notes when.
+async fn ask_for_repair(
+    worker: &mut Worker<'_>,
+    settings: &CopilotSettings,
+) -> Result<Asked, EngineError> {
+    let Some(work) = worker.state.copilot().cloned() else { return Ok(Asked::Yes) };
     let (Some(feedback), Some(pull)) = (worker.state.feedback.clone(), work.pull) else {
-        return Ok(Ok(()));
+        return Ok(Asked::Yes);
     };
     let round = worker.state.round;
     if round == 0 || work.repair.is_some_and(|(asked, _)| asked == round) {
-        return Ok(Ok(()));
+        return Ok(Asked::Yes);
     }
+    if let Some(halt) = book(worker, settings.session_usd).await? {
+        return Ok(Asked::Came(halt));
+    }
+    let failpoints = &worker.context.parts.failpoints;
     let marker = texts::repair_marker(&worker.attempt, round);
     let body = texts::repair(&marker, &feedback, &worker.context.parts.redactor);
-    note(worker, "repair", EffectState::Intent, json!({ "round": round })).await?;
+    let what = json!({ "round": round, "number": pull.number });
+    note(worker, "repair", EffectState::Intent, what.clone()).await?;
+    failpoints.hit("repair.before");
     match comment_once(worker, IssueNumber(pull.number), &marker, &body).await? {
         Ok(at) => {
+            failpoints.hit("repair.after");
+            note(worker, "repair", EffectState::Observed, what).await?;
+            let session = Session::of(&worker.attempt, round);
+            worker.context.parts.store.settle_session(worker.context.fence, &session, true).await?;
+            failpoints.hit("repair.observed");
             set(worker, |work| work.repair = Some((round, at)));
             worker.commit_transition(Vec::new()).await?;
-            Ok(Ok(()))
+            Ok(Asked::Yes)
         }
-        Err(error) => Ok(Err(format!("Copilot could not be asked to repair: {error}"))),
+        Err(error) => {
+            // A reply that was lost may have begun a session: then its price stays booked.
+            if !error.may_have_happened() {
+                let session = Session::of(&worker.attempt, round);
+                let store = &worker.context.parts.store;
+                store.settle_session(worker.context.fence, &session, false).await?;
+            }
+            Ok(Asked::No(format!("Copilot could not be asked to repair: {error}")))
+        }
     }
 }
 
@@ -291,10 +255,7 @@ async fn follow(
         Followed::Failed(why) => Ok(Some(failed(ReasonCode::CopilotFailed, why))),
         Followed::Unavailable(why) => {
             // What comes late would stand beside the desktop builder's work.
-            let (repo, number) = (&context.request.repo, worker.number());
-            if let Err(error) = github.unassign_copilot(repo, number).await {
-                tracing::warn!(%error, "{number} could not be taken back from Copilot");
-            }
+            take_back(worker).await?;
             unavailable(worker, why).await
         }
         Followed::Cancelled | Followed::Found(_) => Ok(Some(Built::Came(Came::Interrupted))),

@@ -13,7 +13,7 @@ use super::hand::Hand;
 use super::issue::{Came, Worker};
 use super::night::EngineError;
 use super::publish::{failed_or_interrupted, note, proof};
-use crate::domain::attempt::{CopilotWork, Event, Outcome};
+use crate::domain::attempt::{Event, Outcome};
 use crate::domain::ids::IssueNumber;
 use crate::domain::plan::ReasonCode;
 use crate::domain::switch::Sign;
@@ -43,14 +43,18 @@ pub(super) async fn mark(worker: &mut Worker<'_>) -> Result<Came, EngineError> {
     };
     note(worker, "mark", EffectState::Intent, json!({ "number": pull.number, "head": head }))
         .await?;
+    let failpoints = &worker.context.parts.failpoints;
+    failpoints.hit("mark.before");
     let (github, repo) = (&worker.context.parts.github, &worker.context.request.repo);
     let hand = Hand::of::<EngineError>(github, &worker.context.parts.store, repo).await?;
     let mut pause = FIRST_PAUSE;
     for attempt in 1..=TRIES {
         match try_to_mark(worker, &hand, IssueNumber(pull.number), &head).await {
             Ok(Marked::Done) => {
+                failpoints.hit("mark.after");
                 let observed = json!({ "number": pull.number, "head": head });
                 note(worker, "mark", EffectState::Observed, observed).await?;
+                failpoints.hit("mark.observed");
                 return Ok(Came::Event(Event::PullOpened(pull)));
             }
             Ok(Marked::Moved) => return Ok(Came::Event(Event::HeadMoved)),
@@ -90,6 +94,7 @@ async fn try_to_mark(
         return Ok(Marked::Moved);
     }
     say(worker, hand, pull, head, true).await?;
+    worker.context.parts.failpoints.hit("mark.commented");
     let labels = github.labels_of(repo, pull).await?;
     if !labels.iter().any(|it| it.eq_ignore_ascii_case(&label)) {
         github.add_label(repo, pull, &label).await?;
@@ -138,11 +143,28 @@ pub(super) async fn report(worker: &Worker<'_>, outcome: &Outcome) -> Result<(),
         let change = worker.context.parts.switchboard.change(sign);
         worker.context.commit(vec![change]).await?;
     }
+    let (Outcome::Failed { .. }, Some(pull), Some(head)) = (outcome, &work.pull, &work.head) else {
+        return Ok(());
+    };
+    if worker.row.qa_results.as_ref().is_none_or(|qa| qa.passed) {
+        return Ok(());
+    }
+    let what = json!({ "number": pull.number, "head": head });
+    note(worker, "refusal", EffectState::Intent, what.clone()).await?;
+    let failpoints = &worker.context.parts.failpoints;
+    failpoints.hit("refusal.before");
     let (github, repo) = (&worker.context.parts.github, &worker.context.request.repo);
     let hand = Hand::of::<EngineError>(github, &worker.context.parts.store, repo).await?;
-    if let Err(error) = say_refused(worker, &hand, work, outcome).await {
+    match say_refused(worker, &hand, IssueNumber(pull.number), head).await {
+        Ok(()) => {
+            failpoints.hit("refusal.after");
+            note(worker, "refusal", EffectState::Observed, what).await?;
+            failpoints.hit("refusal.observed");
+        }
         // The outcome stands; the row and the issue's comment say it too.
-        tracing::warn!(%error, "the refusal of {} could not be said there", worker.number());
+        Err(error) => {
+            tracing::warn!(%error, "the refusal of {} could not be said there", worker.number());
+        }
     }
     Ok(())
 }
@@ -165,16 +187,9 @@ fn sign(worker: &Worker<'_>, outcome: &Outcome) -> Option<Sign> {
 async fn say_refused(
     worker: &Worker<'_>,
     hand: &Hand,
-    work: &CopilotWork,
-    outcome: &Outcome,
+    number: IssueNumber,
+    head: &str,
 ) -> Result<(), GitHubError> {
-    let (Outcome::Failed { .. }, Some(pull), Some(head)) = (outcome, &work.pull, &work.head) else {
-        return Ok(());
-    };
-    if worker.row.qa_results.as_ref().is_none_or(|qa| qa.passed) {
-        return Ok(());
-    }
-    let number = IssueNumber(pull.number);
     say(worker, hand, number, head, false).await?;
     let (github, repo) = (&worker.context.parts.github, &worker.context.request.repo);
     let label = label(worker);

@@ -272,7 +272,9 @@ impl Worker<'_> {
                 models.push(call.model.clone());
             }
         }
-        Ok(IssueCost { usd: calls.iter().map(|call| call.cost).sum(), tiers, models })
+        let (_, sessions) = self.context.parts.store.sessions(run, Some(self.number())).await?;
+        let usd = calls.iter().map(|call| call.cost).sum::<Usd>() + sessions;
+        Ok(IssueCost { usd, tiers, models })
     }
 
     async fn announce(&mut self, resumed: bool) -> Result<(), EngineError> {

@@ -8,6 +8,7 @@ mod build;
 mod claims;
 mod copilot;
 mod copilot_before;
+mod copilot_give;
 mod copilot_mark;
 mod copilot_texts;
 mod describe;
@@ -49,6 +50,7 @@ use crate::builders::Switchboard;
 use crate::domain::event::{EventType, NewEvent};
 use crate::domain::ids::RunId;
 use crate::domain::run::{NightRequest, Run};
+use crate::git::Git;
 use crate::github::GitHub;
 use crate::store::{self, CancelOutcome, Created, Store, StoreError};
 
@@ -218,6 +220,12 @@ impl Overnight {
     #[must_use]
     pub fn github(&self) -> GitHub {
         self.0.parts.github.clone()
+    }
+
+    /// For whoever tidies the mirrors besides the nights.
+    #[must_use]
+    pub fn git(&self) -> Git {
+        self.0.parts.git.clone()
     }
 
     /// What people ask of quota, money, approvals and reports.

@@ -49,8 +49,16 @@ pub(super) async fn note(
     value: Value,
 ) -> Result<(), EngineError> {
     // Each commit that is pushed is an effect of its own: by them we know our branches again.
-    let key = match value.get("commit").filter(|_| kind == "push").and_then(Value::as_str) {
-        Some(commit) => format!("{kind}:{}:{commit}", worker.number().0),
+    // So is each repair that Copilot is asked for, and what is said of each of its heads.
+    let part = match kind {
+        "push" => value.get("commit"),
+        "repair" => value.get("round"),
+        "mark" | "refusal" => value.get("head"),
+        _ => None,
+    };
+    let key = match part {
+        Some(Value::String(part)) => format!("{kind}:{}:{part}", worker.number().0),
+        Some(part) => format!("{kind}:{}:{part}", worker.number().0),
         None => format!("{kind}:{}", worker.number().0),
     };
     let change =

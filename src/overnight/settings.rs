@@ -82,6 +82,8 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopilotSettings {
     pub limits: CopilotLimits,
+    /// What one of its sessions is booked at.
+    pub session_usd: Usd,
     /// On its pull requests that passed.
     pub label: String,
 }

@@ -32,6 +32,40 @@ pub struct Dependencies {
     pub writable: bool,
 }
 
+/// What each tool's package folder below the store is called for people, in a fixed order.
+const KINDS: &[(&str, &str)] = &[
+    ("cargo", "Cargo crates"),
+    ("npm", "npm packages"),
+    ("go", "Go modules"),
+    ("python", "Python packages"),
+    ("wheels", "Python wheels"),
+];
+
+impl Dependencies {
+    /// What was fetched, in one line for whoever works in the box; the names are ours or checked.
+    #[must_use]
+    pub fn told(&self) -> Option<String> {
+        let there = |name: &str| {
+            std::fs::read_dir(self.store.join(name)).is_ok_and(|mut them| them.next().is_some())
+        };
+        let kinds =
+            KINDS.iter().filter(|(name, _)| there(name)).map(|(_, kind)| (*kind).to_owned());
+        let mut had: Vec<String> = kinds.collect();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-/@".contains(c);
+        let shown = self.shown.iter().filter_map(|(at, _)| at.to_str());
+        had.extend(shown.filter(|at| at.chars().all(plain)).map(|at| format!("`{at}`")));
+        if had.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "The repository's dependencies were fetched beforehand and are there read-only, where \
+             its tools look: {} (in {}). There is no network: nothing else can be installed.",
+            had.join(", "),
+            super::bubblewrap::DEPENDENCIES,
+        ))
+    }
+}
+
 impl Place {
     #[must_use]
     pub fn home(&self) -> PathBuf {

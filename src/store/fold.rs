@@ -8,7 +8,7 @@ use sqlx::AnyConnection;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::{StoreError, escalation_fold, read};
+use super::{StoreError, escalation_fold, read, sessions};
 use crate::domain::ids::{IssueNumber, RunId};
 use crate::domain::money::Usd;
 use crate::domain::run::{IssueResult, IssueStatus, Run, RunStatus};
@@ -34,6 +34,9 @@ pub(super) async fn run(
     let mut costs: BTreeMap<IssueNumber, Usd> = BTreeMap::new();
     for call in &calls {
         *costs.entry(call.issue).or_default() += call.cost;
+    }
+    for (issue, _, cost) in sessions::of_run(connection, id).await? {
+        *costs.entry(issue).or_default() += cost;
     }
     run.cost_usd = costs.values().copied().sum();
     for result in &mut run.issue_results {

@@ -26,7 +26,7 @@ impl Store {
     /// The same call asked again is dispatched already and booked once.
     pub async fn reserve(&self, fence: &Fence, ask: Reserve) -> Result<Reserved, StoreError> {
         let fence = fence.clone();
-        self.write(move |tx| Box::pin(async move { reserve(tx, &fence, ask).await })).await
+        self.write(move |tx| Box::pin(async move { reserve(tx, &fence, ask, None).await })).await
     }
 
     /// Gives an attempt's slots back; `Change::Attempt { ended: true, .. }` does the same.
@@ -64,7 +64,13 @@ impl Store {
     }
 }
 
-async fn reserve(tx: &mut Tx, fence: &Fence, ask: Reserve) -> Result<Reserved, StoreError> {
+/// `kind` stands in the tier's place where no model is called.
+pub(super) async fn reserve(
+    tx: &mut Tx,
+    fence: &Fence,
+    ask: Reserve,
+    kind: Option<&'static str>,
+) -> Result<Reserved, StoreError> {
     let look = totals::look(tx, fence, &ask).await?;
     if look.known {
         return Ok(Reserved::Dispatched(ask.id));
@@ -88,7 +94,7 @@ async fn reserve(tx: &mut Tx, fence: &Fence, ask: Reserve) -> Result<Reserved, S
     .bind(number(ask.issue.0))
     .bind(ask.escalation.as_ref().map(|id| id.as_str().to_owned()))
     .bind(fence.epoch)
-    .bind(ask.tier.as_str())
+    .bind(kind.unwrap_or(ask.tier.as_str()))
     .bind(ask.model.clone())
     .bind(ask.estimate.nanos())
     .bind(tx.now)

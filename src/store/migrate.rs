@@ -55,8 +55,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 11,
         sql: include_str!("migrations/0011_totals.sql"),
-        sqlite: "",
-        postgres: "",
+        sqlite: include_str!("migrations/0011_triggers.sqlite.sql"),
+        postgres: include_str!("migrations/0011_triggers.postgres.sql"),
     },
 ];
 

@@ -31,11 +31,13 @@ mod money;
 mod notices;
 mod options;
 mod probe;
+mod pruning;
 mod rails;
 mod read;
 mod reports;
 mod rows;
 mod runs;
+mod sessions;
 mod settle;
 mod status;
 mod totals;
@@ -69,11 +71,13 @@ pub use money::{
     Admission, Admitted, Ceilings, RecoveredCalls, Refusal, Reserve, Reserved, Scope, Settlement,
 };
 pub use options::{DatabaseUrl, OpenOptions, StoreClock};
+pub use pruning::OldNights;
 pub use rows::{
     AlertRow, AttemptRow, AttemptStatus, CallRow, CallStatus, ChainReport, EffectRow, EventQuery,
     EventStats, EventTotals, FirstBad, Incident, IncidentNote, IssueHistory, Known, NewAlert,
     Night, RunFilter, SignedHead, ToolRow,
 };
+pub use sessions::{Session, SessionBooked};
 pub use status::NightStatus;
 pub use transcript::{Telling, Turn, TurnRow};
 

@@ -30,8 +30,10 @@ pub(super) async fn facts(
     let used = used(&mut tx.conn, now).await?;
     let row = sqlx::query(
         "SELECT \
-         (SELECT CAST(COALESCE(SUM(charge), 0) AS BIGINT) FROM calls WHERE created_at > $1), \
-         (SELECT CAST(COUNT(DISTINCT attempt_id) AS BIGINT) FROM calls WHERE created_at > $1), \
+         (SELECT CAST(COALESCE(SUM(charge), 0) AS BIGINT) FROM calls \
+           WHERE created_at > $1 AND tier <> 'copilot'), \
+         (SELECT CAST(COUNT(DISTINCT attempt_id) AS BIGINT) FROM calls \
+           WHERE created_at > $1 AND tier <> 'copilot'), \
          (SELECT CAST(COUNT(*) AS BIGINT) FROM escalations \
            WHERE admitted_at > $1 AND passage = 'reviewed' AND released = 0), \
          (SELECT CAST(COUNT(*) AS BIGINT) FROM approvals \

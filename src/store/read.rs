@@ -300,7 +300,7 @@ pub(super) async fn calls_of(
         "SELECT id, attempt_id, issue, escalation_id, tier, model, status, estimate, charge, \
          prompt_tokens, cached_tokens, completion_tokens, answer, error_class, error_message, \
          created_at, settled_at FROM calls \
-         WHERE run_id = $1 AND ($2 IS NULL OR issue = $2) ORDER BY number",
+         WHERE run_id = $1 AND tier <> 'copilot' AND ($2 IS NULL OR issue = $2) ORDER BY number",
     )
     .bind(run.as_str())
     .bind(issue.map(|issue| number(issue.0)))

@@ -5,7 +5,6 @@ use sqlx::Row as _;
 use super::changes::{Change, Fence};
 use super::money::{RecoveredCalls, Settlement};
 use super::rows::CallStatus;
-use super::totals::{self, Spent, spent_columns};
 use super::tx::{Tx, number};
 use super::{Store, StoreError, apply, rails};
 use crate::domain::ids::CallId;
@@ -44,16 +43,10 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 tx.fence(&fence).await?;
-                let released = concat!(
-                    "UPDATE calls SET status = 'released', charge = 0, settled_at = $1 \
-                     WHERE run_id = $2 AND status = 'reserved' RETURNING id, ",
-                    spent_columns!("")
-                );
-                let unknown = concat!(
-                    "UPDATE calls SET status = 'unknown', charge = estimate, settled_at = $1 \
-                     WHERE run_id = $2 AND status = 'dispatched' RETURNING id, ",
-                    spent_columns!("")
-                );
+                let released = "UPDATE calls SET status = 'released', charge = 0, settled_at = $1 \
+                     WHERE run_id = $2 AND status = 'reserved' RETURNING id";
+                let unknown = "UPDATE calls SET status = 'unknown', charge = estimate, \
+                     settled_at = $1 WHERE run_id = $2 AND status = 'dispatched' RETURNING id";
                 Ok(RecoveredCalls {
                     released: recover(tx, &fence, released).await?,
                     unknown: recover(tx, &fence, unknown).await?,
@@ -85,21 +78,17 @@ impl Store {
         }
         self.write(|tx| {
             Box::pin(async move {
-                let rows = sqlx::query(concat!(
+                let done = sqlx::query(
                     "UPDATE calls SET settled_at = $1, \
                      charge = CASE WHEN status = 'reserved' THEN 0 ELSE estimate END, \
                      status = CASE WHEN status = 'reserved' THEN 'released' ELSE 'unknown' END \
                      WHERE status IN ('reserved', 'dispatched') \
-                     AND run_id IN (SELECT id FROM runs WHERE lease_until <= $1) RETURNING ",
-                    spent_columns!("")
-                ))
+                     AND run_id IN (SELECT id FROM runs WHERE lease_until <= $1)",
+                )
                 .bind(tx.now)
-                .fetch_all(&mut tx.conn)
+                .execute(&mut tx.conn)
                 .await?;
-                for row in &rows {
-                    totals::add(tx, Spent::read(row, 0)?).await?;
-                }
-                Ok(rows.len() as u64)
+                Ok(done.rows_affected())
             })
         })
         .await
@@ -112,8 +101,6 @@ async fn recover(tx: &mut Tx, fence: &Fence, sql: &'static str) -> Result<Vec<Ca
     let mut calls = Vec::with_capacity(rows.len());
     for row in rows {
         calls.push(CallId::new(row.try_get::<String, _>(0)?));
-        // What was given back costs nothing and adds nothing.
-        totals::add(tx, Spent::read(&row, 1)?).await?;
     }
     calls.sort();
     Ok(calls)
@@ -166,7 +153,7 @@ const fn status(unknown: bool) -> &'static str {
     if unknown { CallStatus::Unknown.as_str() } else { CallStatus::Settled.as_str() }
 }
 
-/// Fenced by its first statement.
+/// Fenced by its own statement, which is one trip less.
 async fn settle(
     tx: &mut Tx,
     fence: &Fence,
@@ -174,35 +161,13 @@ async fn settle(
     settlement: Settlement,
 ) -> Result<(), StoreError> {
     let booking = Booking::of(tx, settlement)?;
-    let before = sqlx::query(concat!(
-        "SELECT calls.status, ",
-        spent_columns!("calls."),
-        " FROM calls JOIN runs ON runs.id = calls.run_id \
-         WHERE calls.id = $1 AND runs.id = $2 AND runs.epoch = $3 AND runs.lease_owner = $4"
-    ))
-    .bind(call.as_str())
-    .bind(fence.run.as_str())
-    .bind(fence.epoch)
-    .bind(fence.owner.clone())
-    .fetch_optional(&mut tx.conn)
-    .await?;
-    let Some(before) = before else {
-        tx.fence(fence).await?;
-        return Err(StoreError::UnknownCall(call.clone()));
-    };
-    let status: String = before.try_get(0)?;
-    let mut spent = Spent::read(&before, 1)?;
-    // An unknown call is booked for good already, at its estimate.
-    let booked = match status.as_str() {
-        "reserved" | "dispatched" => 0,
-        "unknown" => spent.nanos,
-        _ => return Err(StoreError::AlreadySettled(call.clone())),
-    };
-    let after = sqlx::query(
+    let done = sqlx::query(
         "UPDATE calls SET status = $1, \
          charge = CASE WHEN $1 = 'unknown' AND estimate > $2 THEN estimate ELSE $2 END, \
          answer = $3, prompt_tokens = $4, cached_tokens = $5, completion_tokens = $6, \
-         error_class = $7, error_message = $8, settled_at = $9 WHERE id = $10 RETURNING charge",
+         error_class = $7, error_message = $8, settled_at = $9 \
+         WHERE id = $10 AND run_id = $11 AND status IN ('reserved', 'dispatched', 'unknown') \
+         AND EXISTS (SELECT 1 FROM runs WHERE id = $11 AND epoch = $12 AND lease_owner = $13)",
     )
     .bind(booking.status)
     .bind(booking.cost.nanos())
@@ -214,8 +179,22 @@ async fn settle(
     .bind(booking.error_message)
     .bind(tx.now)
     .bind(call.as_str())
-    .fetch_one(&mut tx.conn)
+    .bind(fence.run.as_str())
+    .bind(fence.epoch)
+    .bind(fence.owner.clone())
+    .execute(&mut tx.conn)
     .await?;
-    spent.nanos = after.try_get::<i64, _>(0)? - booked;
-    totals::add(tx, spent).await
+    if done.rows_affected() == 1 {
+        return Ok(());
+    }
+    tx.fence(fence).await?;
+    let known = sqlx::query("SELECT 1 FROM calls WHERE id = $1 AND run_id = $2")
+        .bind(call.as_str())
+        .bind(fence.run.as_str())
+        .fetch_optional(&mut tx.conn)
+        .await?;
+    Err(match known {
+        Some(_) => StoreError::AlreadySettled(call.clone()),
+        None => StoreError::UnknownCall(call.clone()),
+    })
 }

@@ -1,4 +1,4 @@
-//! What is booked against each ceiling: for good, as sums that are kept with each settlement, and in
+//! What is booked against each ceiling: for good, as sums that the database's triggers keep, and in
 //! flight, from the few calls that are.
 //!
 //! Never decides anything; the ceilings are in `ledger.rs`.
@@ -7,84 +7,10 @@ use sqlx::Row as _;
 
 use super::StoreError;
 use super::changes::Fence;
-use super::ledger::{DAY_MICROS, day_start, month_start};
+use super::ledger::{day_start, month_start};
 use super::money::{Reserve, Scope};
 use super::tx::{Tx, number};
 use crate::domain::money::Usd;
-
-/// A call whose money is booked for good, or more of it.
-pub(super) struct Spent {
-    pub run: String,
-    pub repo_key: String,
-    pub issue: i64,
-    /// When the call began, in microseconds.
-    pub begun: i64,
-    /// Below zero where less is booked than before.
-    pub nanos: i64,
-}
-
-/// The columns of `calls` that [`Spent::read`] wants; `calls.` before each where another table is
-/// in the statement.
-macro_rules! spent_columns {
-    ($of:literal) => {
-        concat!(
-            $of,
-            "run_id, ",
-            $of,
-            "repo_key, ",
-            $of,
-            "issue, ",
-            $of,
-            "created_at, ",
-            $of,
-            "charge"
-        )
-    };
-}
-pub(super) use spent_columns;
-
-impl Spent {
-    /// From a row that begins, at `from`, with the columns of [`spent_columns`].
-    pub fn read(row: &sqlx::any::AnyRow, from: usize) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            run: row.try_get(from)?,
-            repo_key: row.try_get(from + 1)?,
-            issue: row.try_get(from + 2)?,
-            begun: row.try_get(from + 3)?,
-            nanos: row.try_get(from + 4)?,
-        })
-    }
-}
-
-/// Adds to the sums, in the transaction that books the call.
-pub(super) async fn add(tx: &mut Tx, spent: Spent) -> Result<(), StoreError> {
-    if spent.nanos == 0 {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO spent_by_issue (run_id, issue, nanos) VALUES ($1, $2, $3) \
-         ON CONFLICT (run_id, issue) DO UPDATE SET nanos = spent_by_issue.nanos + excluded.nanos",
-    )
-    .bind(spent.run)
-    .bind(spent.issue)
-    .bind(spent.nanos)
-    .execute(&mut tx.conn)
-    .await?;
-    sqlx::query(
-        "INSERT INTO spent_by_day (day, repo_key, nanos) VALUES ($1, $2, $3) \
-         ON CONFLICT (day, repo_key) DO UPDATE SET nanos = spent_by_day.nanos + excluded.nanos",
-    )
-    .bind(day(spent.begun))
-    .bind(spent.repo_key)
-    .bind(spent.nanos)
-    .execute(&mut tx.conn)
-    .await?;
-    Ok(())
-}
-
-const fn day(micros: i64) -> i64 {
-    micros / DAY_MICROS
-}
 
 /// What is booked, by scope.
 #[derive(Default)]

@@ -47,5 +47,10 @@ async fn a_command_asks_its_own_server_and_nobody_else() {
     assert!(pull.body.contains("the server said 200"), "{}", pull.body);
     assert!(pull.body.contains("OPENAI_API_KEY=none"), "{}", pull.body);
     assert_eq!(run["costUsd"], 0.0);
+    let id = run["id"].as_str().expect("an id");
+    let told = format!("/api/foreman/overnight/runs/{id}/issues/1/transcript");
+    let told = server.get(&told).await.text;
+    assert!(told.contains("LOCAL_BUILDER_COMMAND ended with exit code: 0 after"), "{told}");
+    assert!(told.contains("both streams in one") && told.contains("the server said 200"), "{told}");
     town.assert_clean();
 }

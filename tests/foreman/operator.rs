@@ -323,3 +323,41 @@ async fn clean_says_what_would_go_and_takes_only_that() {
     let (code, _) = foreman(&town, &["logs", id]).await;
     assert_eq!(code, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clean_forgets_what_was_said_in_old_nights_and_keeps_the_latest() {
+    let town = Town::new(script(good_work), vec![issue("First"), issue("Second")]).await;
+    let server = town.serve().await;
+    let old = server.night(&json!({"issues": [1]})).await;
+    let new = server.night(&json!({"issues": [2]})).await;
+    server.terminate().await;
+    let said = async |run: &serde_json::Value, number: &str| {
+        let id = run["id"].as_str().expect("an id");
+        let (code, text) = foreman(&town, &["transcript", id, number]).await;
+        assert_eq!(code, Some(0), "{text}");
+        !text.contains("Nothing was said")
+    };
+    let refs = || {
+        let mirror = town.data.path().join("data/mirrors/octo/app.git");
+        let output = std::process::Command::new("git")
+            .args(["for-each-ref", "--format=%(refname)", "refs/foreman/attempts"])
+            .current_dir(mirror)
+            .output()
+            .expect("git");
+        String::from_utf8_lossy(&output.stdout).lines().count()
+    };
+    assert!(said(&old, "1").await && said(&new, "2").await, "both nights were told of");
+    let before = refs();
+    let (code, text) = foreman(&town, &["clean"]).await;
+    assert!(code == Some(0) && refs() == before, "nights of today stay: {text}");
+    assert!(said(&old, "1").await);
+    let config = town.data.path().join("foreman.toml");
+    std::fs::write(config, "[disk]\ntranscript_days = 0\n").expect("written");
+    let (_, text) = foreman(&town, &["clean", "--dry-run"]).await;
+    assert!(text.contains("turns of old transcripts") && text.contains("would go"), "{text}");
+    assert!(said(&old, "1").await, "a dry run takes nothing");
+    let (code, text) = foreman(&town, &["clean"]).await;
+    assert!(code == Some(0) && text.contains("private refs gone"), "{text}");
+    assert!(!said(&old, "1").await && said(&new, "2").await, "the latest night keeps its own");
+    assert!((1..before).contains(&refs()), "{before} refs before, {} now", refs());
+}

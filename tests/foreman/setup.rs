@@ -146,6 +146,10 @@ async fn what_the_step_leaves_in_its_checkout_is_shown_to_builder_and_gate() {
     let requests = town.model.requests();
     let seen = requests.last().expect("asked").body["messages"].to_string();
     assert!(seen.contains("the package") && seen.contains("Read-only"), "{seen}");
+    let rules = requests[0].body["messages"][0]["content"].as_str().expect("the rules");
+    let last = rules.lines().last().unwrap_or_default();
+    assert!(last.contains("read-only") && last.contains("`vendor`"), "{last}");
+    assert!(last.contains("There is no network"), "{last}");
     // It is shown, not part of the change.
     let branch = town.github.branches(&crate::support::repo());
     let head = branch.get("foreman/issue-1").expect("pushed");

@@ -136,7 +136,7 @@ fn short_call(call: &ToolCall, cap: usize) -> ToolCall {
 }
 
 /// Head and tail of a text that is too long, saying what was left out.
-pub(super) fn middle_out(text: &str, cap: usize) -> String {
+pub(in crate::builders) fn middle_out(text: &str, cap: usize) -> String {
     let count = text.chars().count();
     if count <= cap {
         return text.to_owned();

@@ -8,6 +8,7 @@ mod ask;
 mod compact;
 mod detour;
 mod edit;
+mod facts;
 mod files;
 mod guide;
 mod patch;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use self::act::Step;
 use self::ask::Asked;
 use self::compact::Pressure;
+pub(super) use self::compact::middle_out;
 use self::files::Workspace;
 use self::progress::Untold;
 use self::prompt::Told;
@@ -46,6 +48,7 @@ use crate::domain::plan::ReasonCode;
 use crate::domain::tier::ModelTier;
 use crate::models::TokenCounter;
 use crate::process::Ending;
+use crate::sandbox::Dependencies;
 use crate::store::{Change, Fence, StoreError};
 
 /// One round's state.
@@ -110,7 +113,9 @@ pub(super) async fn work(
     };
     let has_command = builders.local_command.is_some();
     let recall = Recall::of(builders, task).await?;
-    let told = Told { recall: &recall, guides: &guide::guides(&files) };
+    let fetched = task.workspace.dependencies.as_ref().and_then(Dependencies::told);
+    let guides = guide::guides(&files);
+    let told = Told { recall: &recall, guides: &guides, fetched: fetched.as_deref() };
     let opening = prompt::opening(task, told);
     let mut agent = Agent {
         builders,
@@ -177,11 +182,11 @@ impl Agent<'_> {
         self.note("LOCAL_BUILDER_COMMAND works on the task");
         self.flush().await?;
         let time = self.time_left();
-        let outcome = local_command::run(builders, task, text, command, time, self.cancel).await;
-        if let BuildOutcome::Finished { summary, .. } = &outcome {
-            self.note(&format!("LOCAL_BUILDER_COMMAND said at its end:\n{summary}"));
+        let ran = local_command::run(builders, task, text, command, time, self.cancel).await;
+        for note in &ran.notes {
+            self.note(note);
         }
-        Ok(outcome)
+        Ok(ran.outcome)
     }
 }
 

@@ -41,12 +41,14 @@ yours must call a tool.";
 pub(super) struct Told<'a> {
     pub recall: &'a Recall,
     pub guides: &'a [Guide],
+    /// What the set-up step fetched, in one line.
+    pub fetched: Option<&'a str>,
 }
 
 /// The conversation a round begins with.
 pub(super) fn opening(task: &Task, told: Told<'_>) -> Vec<Message> {
     let mut messages = vec![
-        Message::System { content: RULES.to_owned() },
+        Message::System { content: rules(told.fetched) },
         Message::User { content: issue(task, told) },
     ];
     if let Some(feedback) = &task.feedback {
@@ -55,9 +57,19 @@ pub(super) fn opening(task: &Task, told: Told<'_>) -> Vec<Message> {
     messages
 }
 
+fn rules(fetched: Option<&str>) -> String {
+    match fetched {
+        Some(line) => format!("{RULES}\n\n{line}"),
+        None => RULES.to_owned(),
+    }
+}
+
 /// The same in one text, for a program that reads its task from standard input.
 pub(super) fn plain(task: &Task, told: Told<'_>) -> String {
     let mut text = issue(task, told);
+    if let Some(line) = told.fetched {
+        text = format!("{text}\n\n{line}");
+    }
     if let Some(feedback) = &task.feedback {
         text = format!("{text}\n\n{}", refused(feedback));
     }
@@ -66,7 +78,7 @@ pub(super) fn plain(task: &Task, told: Told<'_>) -> String {
 }
 
 fn issue(task: &Task, told: Told<'_>) -> String {
-    let Told { recall, guides } = told;
+    let Told { recall, guides, fetched: _ } = told;
     let title = clean_text(&task.title);
     let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
     let body = cut(clean_text(&task.body).trim(), BODY_CAP);
@@ -97,6 +109,7 @@ fn issue(task: &Task, told: Told<'_>) -> String {
             quote(&cut(clean_text(plan).trim(), PLAN_CAP))
         ));
     }
+    text.push_str(&noted(&recall.facts));
     if !recall.refused.is_empty() {
         let lines: Vec<String> = recall
             .refused
@@ -112,6 +125,19 @@ fn issue(task: &Task, told: Told<'_>) -> String {
         ));
     }
     text
+}
+
+/// What people told the memory fabric, as data: it may be old, or about something else.
+fn noted(facts: &[String]) -> String {
+    if facts.is_empty() {
+        return String::new();
+    }
+    let lines: Vec<String> = facts.iter().map(|fact| format!("- {fact}")).collect();
+    format!(
+        "\n\nWhat the people who run this service noted about such work, quoted as data; use what \
+         is about this issue:\n\n{}",
+        quote(&lines.join("\n"))
+    )
 }
 
 fn refused(feedback: &str) -> String {
@@ -171,6 +197,13 @@ mod tests {
         for tool in RULES.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(named) {
             assert!(specs().iter().any(|spec| spec.name == tool), "{tool} is no tool");
         }
+    }
+
+    #[test]
+    fn what_was_fetched_is_one_line_of_the_rules() {
+        assert_eq!(rules(None), RULES);
+        let told = rules(Some("Cargo crates are there."));
+        assert_eq!(told.lines().last(), Some("Cargo crates are there."));
     }
 
     #[test]

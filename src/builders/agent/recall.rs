@@ -30,6 +30,8 @@ pub(in crate::builders) struct Recall {
     pub has_plan: bool,
     /// What the gate refused in issues of this kind.
     pub refused: Vec<String>,
+    /// What people told the memory fabric.
+    pub facts: Vec<String>,
 }
 
 impl Recall {
@@ -49,7 +51,8 @@ impl Recall {
             })
             .take(TOLD)
             .collect();
-        Ok(Self { plan, has_plan, refused })
+        let facts = super::facts::told(&builders.store, &task.run).await?;
+        Ok(Self { plan, has_plan, refused, facts })
     }
 }
 

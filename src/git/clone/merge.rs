@@ -4,6 +4,8 @@
 //! Nothing is ever forced, stashed, reset or cleaned. Whatever fails before the branch moved is
 //! undone exactly; a death at any moment is ended by `recover`.
 
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 
 use super::apply::{self, Hold};
@@ -11,11 +13,13 @@ use super::compare::{Change, Comparison, Outcome};
 use super::journal::{Journal, Stage};
 use super::recover::{self, Recovered};
 use super::refs::{self, Set};
+use super::shadow::Shadow;
 use super::snapshot::{self, Snapshot};
 use super::{CloneError, LocalClone, swap};
 use crate::domain::ids::{CommitId, TreeId};
 use crate::git::mirror::parse_id;
-use crate::git::{Author, GitError};
+use crate::git::{Author, GitError, checkout};
+use crate::process::Identity;
 
 /// What a merge did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +29,15 @@ pub struct Merged {
     /// The ref that keeps where the branch was.
     pub backup: String,
     pub files: usize,
+}
+
+/// How a merge that was cut short ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The branch had moved, so the rest followed; else all went back.
+    pub merged: bool,
+    /// A sentence about it.
+    pub said: String,
 }
 
 /// Why nothing was merged. The clone is as it was, but for the last.
@@ -43,21 +56,21 @@ pub enum MergeError {
 }
 
 impl LocalClone {
-    /// Brings in what `comparison` predicted, as long as everything still is as it was then.
+    /// Brings in what `comparison` predicted, which is `to` of [`predict`](Self::predict), as long as
+    /// everything still is as it was then.
     pub async fn merge(
         &self,
         snapshot: &Snapshot,
         comparison: &Comparison,
-        message: &str,
+        to: &CommitId,
         author: &Author,
         at: DateTime<Utc>,
     ) -> Result<Merged, MergeError> {
         let Some(_held) = Hold::take(&self.layout)? else { return Err(MergeError::Busy) };
         recover::recover(&self.layout)?;
-        let to = self.target(comparison, message, author, at).await?;
         let stage = Stage::of(&self.layout);
         let done = match apply::begin(&self.layout, &stage) {
-            Ok(true) => self.apply(&stage, snapshot, comparison, &to, author, at).await,
+            Ok(true) => self.apply(&stage, snapshot, comparison, to, author, at).await,
             Ok(false) => Err(MergeError::Busy),
             Err(error) => Err(error.into()),
         };
@@ -82,8 +95,20 @@ impl LocalClone {
         }
     }
 
-    /// Ends what a merge that was cut short began; says in a sentence what it did.
-    pub async fn end_leftovers(&self) -> Result<Option<String>, MergeError> {
+    /// A fresh checkout of a commit that the shadow has, at `dir`, owned by `owner`. Shares nothing
+    /// with the clone.
+    pub async fn check_out(
+        &self,
+        commit: &CommitId,
+        dir: &Path,
+        owner: Option<Identity>,
+    ) -> Result<(), GitError> {
+        let Shadow { git, dir: from, cancel, .. } = &self.shadow;
+        checkout::checkout(git, from, commit, dir, owner, cancel).await
+    }
+
+    /// Ends what a merge that was cut short began.
+    pub async fn end_leftovers(&self) -> Result<Option<Ended>, MergeError> {
         if !self.has_leftovers() {
             return Ok(None);
         }
@@ -92,23 +117,24 @@ impl LocalClone {
         let recovered = tokio::task::spawn_blocking(move || recover::recover(&layout))
             .await
             .map_err(|error| CloneError::Format(error.to_string()))??;
-        Ok(match recovered {
-            Recovered::Nothing => None,
+        let said = match &recovered {
+            Recovered::Nothing => return Ok(None),
             Recovered::Finished(to) => {
-                Some(format!("a merge that was cut short was finished; the branch is at {to}"))
+                format!("a merge that was cut short was finished; the branch is at {to}")
             }
             Recovered::RolledBack(left) if left.is_empty() => {
-                Some("a merge that was cut short was rolled back".to_owned())
+                "a merge that was cut short was rolled back".to_owned()
             }
-            Recovered::RolledBack(left) => Some(format!(
+            Recovered::RolledBack(left) => format!(
                 "a merge that was cut short was rolled back, but for {}, which somebody changed",
                 left.join(", ")
-            )),
-        })
+            ),
+        };
+        Ok(Some(Ended { merged: matches!(recovered, Recovered::Finished(_)), said }))
     }
 
-    /// The commit that the branch will be at.
-    async fn target(
+    /// The commit that the branch will be at. It is made in the shadow; the clone has it not yet.
+    pub async fn predict(
         &self,
         comparison: &Comparison,
         message: &str,

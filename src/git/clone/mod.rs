@@ -26,7 +26,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 pub use compare::{Comparison, FileDrift, Outcome, Side};
-pub use merge::{MergeError, Merged};
+pub use merge::{Ended, MergeError, Merged};
 pub use shadow::RemoteTip;
 pub use snapshot::{Head, Snapshot};
 

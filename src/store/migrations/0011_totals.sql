@@ -1,6 +1,5 @@
 -- What was spent for good (settled, or unknown at its estimate), as sums beside the calls: a ceiling
--- is looked at before every call and must not read every call of the month. Kept in the transaction
--- that settles a call.
+-- is looked at before every call and must not read every call of the month. Triggers keep them.
 
 CREATE TABLE spent_by_issue (
     run_id TEXT NOT NULL REFERENCES runs (id),

@@ -1,6 +1,7 @@
 //! Copilot as the builder: its pull request goes through our gate like any other work, is marked
 //! when it passed, and is never accepted in silence.
 
+mod killed;
 mod switching;
 mod trouble;
 

@@ -15,6 +15,8 @@ use foreman::domain::switch::{Builder, SwitchRules, SwitchState};
 use foreman::github::{Credential, GitHub};
 use foreman::store::{DatabaseUrl, EventQuery, NewRun, OpenOptions, Store, StoreClock};
 use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::town;
 use crate::support::{Town, good_work, issue, repo, script};
@@ -182,6 +184,47 @@ async fn a_check_asks_github_about_the_repositories_of_the_latest_nights() {
         assert_eq!(board.check(&github).await.expect("checked"), Some(true));
     }
     assert_eq!(board.state().await.expect("a state").active, Builder::Copilot);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_timers_checks_move_the_switch_until_it_is_told_to_stop() {
+    let fake = FakeGitHub::start(Options::default()).await.expect("it starts");
+    fake.create_repo(&repo(), &[("README.md", "x\n")]).expect("a repository");
+    let credential = Credential::Token(fake.token().to_owned().into());
+    let github = GitHub::new(&fake.api_url(), Some(credential)).expect("a client");
+    let desk = Desk::new();
+    let store = desk.store().await;
+    let board = Switchboard::new(store.clone(), RULES);
+    let request = NightRequest { repo: repo(), config: NightConfig::default(), dry_run: true };
+    let night = NewRun { id: RunId::fresh(), request, idempotency: None, events: Vec::new() };
+    store.create_run(night).await.expect("a run");
+    let (asked, mut rests) = mpsc::unbounded_channel::<oneshot::Sender<()>>();
+    let stop = CancellationToken::new();
+    let checking = tokio::spawn({
+        let (board, stop) = (board.clone(), stop.clone());
+        let rest = move || {
+            let (over, waits) = oneshot::channel();
+            asked.send(over).ok();
+            async move { waits.await.unwrap_or_default() }
+        };
+        async move { board.keep_checking_by(github, rest, stop).await }
+    });
+    let mut resting = rests.recv().await.expect("it rests first");
+    let mut seen = Vec::new();
+    for available in [false, false, false, true, true] {
+        if available {
+            fake.enable_copilot(|_| CopilotAct::Nothing);
+            desk.after(31);
+        }
+        resting.send(()).expect("it waits");
+        resting = rests.recv().await.expect("it goes on");
+        seen.push(board.state().await.expect("a state").active);
+    }
+    use Builder::{Copilot, Desktop};
+    assert_eq!(seen, [Copilot, Copilot, Desktop, Desktop, Copilot]);
+    stop.cancel();
+    checking.await.expect("it ends");
     store.close().await;
 }
 

@@ -66,6 +66,14 @@ async fn a_death_at_any_place_leaves_the_old_or_the_new() {
         } else {
             assert_eq!(drift["state"], "in_sync", "{place}: {drift}");
         }
+        let recovered = super::routes::recovered(&server).await;
+        let wanted: &[&str] = match *place {
+            // Dead before anything was begun, or with all of it done.
+            "desktop.finished" => &[],
+            "desktop.moved" => &["sync_completed"],
+            _ => &["sync_failed"],
+        };
+        assert_eq!(recovered, wanted, "{place}");
         let tip = git(&scene.at("seed"), &["rev-parse", "HEAD"]);
         assert_eq!(scene.mine(&["rev-parse", "HEAD"]), tip, "{place}");
         scene.mine(&["fsck", "--strict"]);

@@ -11,6 +11,15 @@ async fn events(server: &Server, kind: &str) -> Vec<Value> {
     server.get(&path).await.json["events"].as_array().expect("events").clone()
 }
 
+/// How merges that were cut short ended, as events tell it.
+pub async fn recovered(server: &Server) -> Vec<String> {
+    let mut told = events(server, "desktop_sync").await;
+    told.extend(events(server, "desktop_sync_failed").await);
+    told.retain(|event| event["metadata"]["recovered"] == true);
+    let word = |event: &Value| event["metadata"]["eventType"].as_str().map(str::to_owned);
+    told.iter().filter_map(word).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drift_merge_and_health_as_the_contract_has_them() {
     let scene = Scene::new();
@@ -54,6 +63,7 @@ async fn drift_merge_and_health_as_the_contract_has_them() {
 
     let health = server.get("/api/foreman/desktop/health").await;
     assert_eq!((health.status, &health.json["ready"]), (200, &json!(true)), "{}", health.text);
+    assert!(health.json["standing"]["checks"].is_u64(), "{}", health.text);
     let overview = server.get("/api/foreman/overnight").await;
     assert_eq!(
         overview.json["status"]["localBuilderHealth"],

@@ -12,48 +12,18 @@ use foreman::desktop_sync::{DesktopSync, LocalBuilder, Repository, Settings};
 use foreman::git::{Author, Git};
 use foreman::github::GitHub;
 use foreman::process::Children;
+use foreman::store::Store;
+
+pub use crate::support::git::write;
+use crate::support::git::{person, run};
 
 /// Runs git as a person would, without this machine's configuration.
 pub fn try_git(dir: &Path, args: &[&str]) -> Result<String, String> {
-    let output = Command::new("git")
-        .args(["-c", "protocol.file.allow=always", "-c", "advice.detachedHead=false"])
-        .args(args)
-        .current_dir(dir)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").expect("PATH"))
-        .envs([
-            ("HOME", "/nonexistent"),
-            ("LC_ALL", "C"),
-            ("GIT_CONFIG_GLOBAL", "/dev/null"),
-            ("GIT_CONFIG_NOSYSTEM", "1"),
-            ("GIT_AUTHOR_NAME", "Dev"),
-            ("GIT_AUTHOR_EMAIL", "dev@example.org"),
-            ("GIT_COMMITTER_NAME", "Dev"),
-            ("GIT_COMMITTER_EMAIL", "dev@example.org"),
-            ("GIT_EDITOR", "true"),
-            ("GIT_MERGE_AUTOEDIT", "no"),
-        ])
-        .output()
-        .expect("git starts");
-    let text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-    match output.status.success() {
-        true => Ok(text),
-        false => Err(format!(
-            "git {args:?} in {}: {text}{}",
-            dir.display(),
-            String::from_utf8_lossy(&output.stderr)
-        )),
-    }
+    run(&mut person(dir, args))
 }
 
 pub fn git(dir: &Path, args: &[&str]) -> String {
     try_git(dir, args).unwrap_or_else(|error| panic!("{error}"))
-}
-
-pub fn write(dir: &Path, path: &str, text: &str) {
-    let path = dir.join(path);
-    std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
-    std::fs::write(path, text).expect("written");
 }
 
 /// A remote with two commits, somebody's clone of it (`seed`) and the person's (`clone`); remotes
@@ -174,12 +144,17 @@ impl Scene {
     }
 
     pub fn desktop_with(&self, settings: Settings) -> DesktopSync {
+        self.desktop_telling(settings, None)
+    }
+
+    /// One that writes its events down.
+    pub fn desktop_telling(&self, settings: Settings, store: Option<Store>) -> DesktopSync {
         rustls::crypto::ring::default_provider().install_default().ok();
         let helper = PathBuf::from(env!("CARGO_BIN_EXE_foreman"));
         let children = Children::start(helper).expect("started");
         let git = Git::new(children, &self.at("data")).expect("git");
         let github = GitHub::new(&settings.api_url, None).expect("a client");
-        DesktopSync::new(settings, git, github, None)
+        DesktopSync::new(settings, git, github, store)
     }
 }
 

@@ -7,13 +7,14 @@ mod publish;
 mod workspace;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use chrono::{DateTime, Utc};
 use foreman::domain::ids::{CommitId, RepoName};
 use foreman::git::{Author, Git, Mirror};
 use foreman::process::Children;
 use tokio_util::sync::CancellationToken;
+
+use crate::support::git::{person, run, write};
 
 /// An origin with one commit on `main`, a data folder, and a mirror of the one in the other.
 struct Place {
@@ -23,42 +24,12 @@ struct Place {
     base: CommitId,
 }
 
-/// Runs git as a person would, without this machine's configuration.
+/// Runs git as a person would, always at the same time.
 fn git(dir: &Path, args: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(["-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always"])
-        .args(args)
-        .current_dir(dir)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").expect("PATH"))
-        .envs([
-            ("HOME", "/nonexistent"),
-            ("LC_ALL", "C"),
-            ("GIT_CONFIG_GLOBAL", "/dev/null"),
-            ("GIT_CONFIG_NOSYSTEM", "1"),
-            ("GIT_AUTHOR_NAME", "Dev"),
-            ("GIT_AUTHOR_EMAIL", "dev@example.org"),
-            ("GIT_COMMITTER_NAME", "Dev"),
-            ("GIT_COMMITTER_EMAIL", "dev@example.org"),
-            ("GIT_AUTHOR_DATE", "@1700000000 +0000"),
-            ("GIT_COMMITTER_DATE", "@1700000000 +0000"),
-        ])
-        .output()
-        .expect("git starts");
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    assert!(
-        output.status.success(),
-        "git {args:?} in {}: {text}{}",
-        dir.display(),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    text
-}
-
-fn write(dir: &Path, path: &str, text: &str) {
-    let path = dir.join(path);
-    std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
-    std::fs::write(path, text).expect("written");
+    let at = "@1700000000 +0000";
+    let mut command = person(dir, args);
+    command.envs([("GIT_AUTHOR_DATE", at), ("GIT_COMMITTER_DATE", at)]);
+    run(&mut command).unwrap_or_else(|error| panic!("{error}")).trim().to_owned()
 }
 
 fn repo() -> RepoName {

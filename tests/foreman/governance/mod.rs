@@ -1,5 +1,6 @@
 //! Governance: the log as it is read, proven and told of, and the issues it creates.
 
+mod disk;
 mod fabric;
 mod integrity;
 mod issues;

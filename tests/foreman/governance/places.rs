@@ -224,4 +224,18 @@ async fn checkpoints_are_posted_signed(lab: &Lab) {
     *down.lock().expect("lock") = false;
     governance.checkpoint().await.expect("signed").expect("one");
     assert!(governance.verify().await.expect("verified").ok);
+
+    // With the file gone only the receiver holds them: that covers nothing until it is brought.
+    std::fs::remove_file(folder.path().join("governance/anchors.jsonl")).expect("removed");
+    let found = governance.verify().await.expect("verified");
+    assert_eq!((found.ok, found.anchored_through), (true, None));
+    let why = found.anchor.places[1].error.as_deref().expect("why");
+    assert!(why.contains("--anchors FILE"), "{why}");
+    let received: Vec<String> =
+        bodies.lock().expect("lock").iter().map(|(_, body)| body.clone()).collect();
+    let through =
+        |line: &String| serde_json::from_str::<Value>(line).expect("JSON")["seq"].as_i64();
+    let last = received.iter().filter_map(through).max();
+    let found = governance.verify_with(Some(received.join("\n"))).await.expect("verified");
+    assert_eq!((found.ok, found.anchored_through), (true, last), "{found:?}");
 }

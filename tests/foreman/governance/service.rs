@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Server, Town, good_work, issue, repo, script};
 
-const GOVERNANCE: &str = "/api/foreman/governance";
+pub const GOVERNANCE: &str = "/api/foreman/governance";
 
 async fn night() -> (Town, Server, String) {
     let town = Town::new(script(good_work), vec![issue("First"), issue("Second")]).await;
@@ -24,7 +24,7 @@ fn seqs(answer: &Value) -> Vec<i64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_is_filtered_summed_exported_and_verified() {
-    let (_town, server, run) = night().await;
+    let (town, server, run) = night().await;
     let get = async |path: &str| {
         let answer = server.get(&format!("{GOVERNANCE}{path}")).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
@@ -94,7 +94,42 @@ async fn the_log_is_filtered_summed_exported_and_verified() {
     assert_eq!((&verified["ok"], &verified["firstBad"]), (&json!(true), &Value::Null));
     assert_eq!(verified["events"], newest);
     assert!(verified["anchoredThrough"].is_i64() || verified["anchoredThrough"].is_null());
-    server.kill().await;
+    let (code, cloud) = foreman(
+        &town,
+        &["governance", "export", "--format", "cloudevents", "--type", "pr_opened,branch_pushed"],
+        &[],
+    )
+    .await;
+    let cloud = cloud.as_array().expect("a batch").clone();
+    assert_eq!((code, cloud.len()), (Some(0), 4));
+    assert!(cloud.iter().all(|event| event["specversion"] == "1.0" && event["id"].is_string()));
+
+    // What only a receiver holds is read from a file that somebody brings.
+    server.terminate().await;
+    let kept = town.data.path().join("data/governance/anchors.jsonl");
+    let received = town.data.path().join("received.jsonl");
+    std::fs::rename(&kept, &received).expect("a checkpoint was made at the night's end");
+    let verify = async |more: &[&str]| {
+        let words = [&["governance", "verify", "--json"], more].concat();
+        foreman(&town, &words, &[]).await
+    };
+    let (code, alone) = verify(&[]).await;
+    assert_eq!((code, &alone["anchoredThrough"]), (Some(0), &Value::Null), "{alone}");
+    let path = received.display().to_string();
+    let (code, brought) = verify(&["--anchors", &path]).await;
+    assert_eq!(code, Some(0), "{brought}");
+    let place = &brought["anchor"]["places"][1];
+    assert_eq!(brought["anchoredThrough"], place["through"], "{brought}");
+    assert!(place["through"].is_i64() && place["unreadable"] == 0, "{brought}");
+    // One of another log contradicts this one.
+    let text = std::fs::read_to_string(&received).expect("text");
+    let line = text.lines().rfind(|line| !line.is_empty()).expect("a checkpoint");
+    let mut other: Value = serde_json::from_str(line).expect("JSON");
+    other["hash"] = json!("00");
+    std::fs::write(&received, other.to_string()).expect("written");
+    let (_, forged) = verify(&["--anchors", &path]).await;
+    assert_eq!(forged["anchor"]["places"][1]["unreadable"], 1, "{forged}");
+    assert_eq!(forged["anchoredThrough"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -91,7 +91,15 @@ async fn what_was_spent_under_an_older_schema_counts(lab: &Lab) {
         lab.store.settle(&fence, &call, settlement, Vec::new()).await.expect("settled");
     }
     // Before version 11 there were no sums beside the calls.
+    let triggers = if lab.is_postgres() {
+        "DROP TRIGGER calls_spent_changed ON calls; DROP TRIGGER calls_refuse_delete ON calls; \
+         DROP FUNCTION calls_spent; DROP FUNCTION calls_refuse"
+    } else {
+        "DROP TRIGGER calls_spent_changed; DROP TRIGGER calls_spent_at_once; \
+         DROP TRIGGER calls_refuse_delete"
+    };
     for sql in [
+        triggers,
         "DROP TABLE spent_by_issue",
         "DROP TABLE spent_by_day",
         "DROP INDEX calls_in_flight",

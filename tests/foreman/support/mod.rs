@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of the town")]
 
+pub mod git;
 pub mod postgres;
 pub mod registry;
 pub mod server;

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+const FOREMAN: &str = env!("CARGO_BIN_EXE_foreman");
+
 /// Longest a story waits for anything; a test that reaches it fails.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -32,7 +34,33 @@ pub struct Answer {
 impl Server {
     /// Starts `foreman serve` with just this environment and waits until it listens.
     pub async fn start(env: &BTreeMap<String, String>, cwd: &Path) -> Self {
-        let (child, log, address) = spawn(env, cwd).await;
+        Self::listening(Command::new(FOREMAN), env, cwd).await
+    }
+
+    /// The same with a small disk of its own at `disk`, which nobody else sees but below
+    /// `/proc/<pid>/root`.
+    pub async fn start_on_a_disk(
+        env: &BTreeMap<String, String>,
+        cwd: &Path,
+        disk: &Path,
+        bytes: u32,
+    ) -> Self {
+        let mut command = Command::new("bwrap");
+        command.args([
+            "--die-with-parent",
+            "--dev-bind",
+            "/",
+            "/",
+            "--size",
+            &bytes.to_string(),
+            "--tmpfs",
+        ]);
+        command.arg(disk).args(["--", FOREMAN]);
+        Self::listening(command, env, cwd).await
+    }
+
+    async fn listening(command: Command, env: &BTreeMap<String, String>, cwd: &Path) -> Self {
+        let (child, log, address) = spawn(command, env, cwd).await;
         let url = address.unwrap_or_else(|| {
             panic!("foreman did not start:\n{}", log.lock().expect("log").join("\n"))
         });
@@ -45,7 +73,7 @@ impl Server {
         env: &BTreeMap<String, String>,
         cwd: &Path,
     ) -> (Option<i32>, String) {
-        let (mut child, log, address) = spawn(env, cwd).await;
+        let (mut child, log, address) = spawn(Command::new(FOREMAN), env, cwd).await;
         assert!(address.is_none(), "it started although it should not have");
         let status = child.wait().await.expect("it ends");
         let text = log.lock().expect("log").join("\n");
@@ -157,10 +185,11 @@ impl Server {
 }
 
 async fn spawn(
+    mut command: Command,
     env: &BTreeMap<String, String>,
     cwd: &Path,
 ) -> (Child, Arc<Mutex<Vec<String>>>, Option<String>) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_foreman"))
+    let mut child = command
         .arg("serve")
         .env_clear()
         .envs(env)
