@@ -1,7 +1,9 @@
 //! The data folder's leftovers: what killed processes and old nights left, by age and by size.
 //!
-//! Workspaces go when their issue ends; what is here is the rest. Never touches the database, the
-//! logs, or what an unfinished night still needs.
+//! Workspaces go when their issue ends; what is here is the rest. Never touches the database, a log
+//! that a stored night names, or what an unfinished night still needs.
+
+mod logs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -61,8 +63,19 @@ pub async fn leftovers(
             needed.insert(run.id.to_string());
         }
     }
+    let named = match store {
+        Some(store) => Some(logs::named(store).await?),
+        // Nobody says which logs are evidence of something.
+        None => None,
+    };
     let data_dir = data_dir.to_owned();
-    let looked = tokio::task::spawn_blocking(move || look(&data_dir, &needed, &repos, limits, now));
+    let looked = tokio::task::spawn_blocking(move || {
+        let mut found = look(&data_dir, &needed, &repos, limits, now)?;
+        if let Some(named) = named {
+            found.extend(logs::unnamed(&data_dir, &named, limits, now)?);
+        }
+        Ok(found)
+    });
     looked.await.unwrap_or_else(|error| {
         let source = std::io::Error::other(error);
         Err(TidyError::Io { folder: PathBuf::new(), source })

@@ -1,4 +1,5 @@
-//! Memory fabric: this attempt's records were written and read back, and the event chain holds.
+//! Memory fabric: this attempt's records were written and read back, the event chain holds, and the
+//! signed checkpoints load.
 //!
 //! The chain is read from where the last candidate's check left off: a log that grows all its life
 //! is not read from its beginning for each. `GET …/governance/verify` reads all of it.
@@ -11,7 +12,7 @@ use super::keep::Logs;
 use crate::domain::event::EventType;
 use crate::domain::evidence::{Check, CheckOutcome, Dimension};
 use crate::domain::ids::{AttemptId, IssueNumber};
-use crate::store::{ChainReport, EventQuery, Fence, Store, Verified};
+use crate::store::{ChainReport, EventQuery, Fence, Store, StoreError, Verified};
 
 /// How far the event chain was found good, by all who judge with one gate.
 #[derive(Debug, Default)]
@@ -55,7 +56,36 @@ pub(super) async fn records(
         }
         (false, None) => Some("the event chain does not verify".to_owned()),
     };
-    Ok(vec![attempt_check, one("event_chain", wrong)])
+    let checkpoints = one("checkpoints_load", checkpoints(store).await?);
+    Ok(vec![attempt_check, one("event_chain", wrong), checkpoints])
+}
+
+/// What is wrong with the signed checkpoints: they cannot be read, or the log no longer holds what
+/// the newest was made of. Whether the signatures are ours is `verify`'s business.
+async fn checkpoints(store: &Store) -> Result<Option<String>, GateError> {
+    let heads = match store.signed_heads().await {
+        Ok(heads) => heads,
+        Err(error @ StoreError::Corrupt { .. }) => {
+            return Ok(Some(format!("the checkpoints cannot be loaded: {error}")));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Some(newest) = heads.last() else { return Ok(None) };
+    let query = EventQuery {
+        after_seq: Some(newest.seq - 1),
+        limit: 1,
+        ascending: true,
+        ..EventQuery::default()
+    };
+    let there = store.events(query).await?.into_iter().find(|event| event.seq == newest.seq);
+    let wrong = match there {
+        Some(event) if event.hash == newest.hash => None,
+        Some(_) => Some(format!("the log's event {} is not the checkpoint's", newest.seq)),
+        // Taken out by a retention of its own, which the chain's check goes by.
+        None if store.retentions().await?.iter().any(|it| it.seq >= newest.seq) => None,
+        None => Some(format!("the checkpoint's event {} is not in the log", newest.seq)),
+    };
+    Ok(wrong)
 }
 
 /// Every log that a check names is there and still hashes to its name.

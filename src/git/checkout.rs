@@ -89,16 +89,21 @@ async fn fill(
     cancel: &CancellationToken,
 ) -> Result<(), GitError> {
     let git_dir = dir.join(".git");
-    std::fs::create_dir(&git_dir).map_err(GitError::io("make", &git_dir))?;
-    let command = |verb| Command::new(verb, &git_dir).work_tree(dir);
+    // What `git init` would make, without a process of its own: each costs some milliseconds, and the
+    // gate makes a checkout for every judgement.
+    for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
+        let folder = git_dir.join(folder);
+        std::fs::create_dir_all(&folder).map_err(GitError::io("make", &folder))?;
+    }
+    let write = |name: &str, text: &str| {
+        let path = git_dir.join(name);
+        std::fs::write(&path, text).map_err(GitError::io("write", &path))
+    };
+    write("HEAD", &format!("ref: refs/heads/{BRANCH}\n"))?;
+    write("config", CONFIGURATION)?;
+    // Nothing here has to outlive a power loss: it is made again from the mirror.
+    let command = |verb| Command::new(verb, &git_dir).work_tree(dir).config("core.fsync=none");
     let children = &git.children;
-    command("init")
-        .args(["--quiet", "--template=", "--object-format=sha1"])
-        .arg(format!("--initial-branch={BRANCH}"))
-        .run(children, cancel)
-        .await?;
-    let config = git_dir.join("config");
-    std::fs::write(&config, CONFIGURATION).map_err(GitError::io("write", &config))?;
     // Into no ref and no FETCH_HEAD: both would write down where the mirror is.
     command("fetch")
         .args(["--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"])
@@ -107,11 +112,7 @@ async fn fill(
         .arg(commit.as_str())
         .run(children, cancel)
         .await?;
-    command("update-ref")
-        .arg(format!("refs/heads/{BRANCH}"))
-        .arg(commit.as_str())
-        .run(children, cancel)
-        .await?;
+    write(&format!("refs/heads/{BRANCH}"), &format!("{}\n", commit.as_str()))?;
     command("reset").args(["--quiet", "--hard"]).run(children, cancel).await?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use super::claims::Claims;
 use super::ending::Ended;
 use super::rows::Board;
 use super::settings::Parts;
@@ -69,6 +70,8 @@ pub(super) struct Context<'a> {
     /// The night was taken up in vain often enough: what fails now ends it.
     pub last_try: bool,
     pub board: Mutex<Board>,
+    /// What the lanes are about to publish.
+    pub claims: Claims,
 }
 
 impl Context<'_> {

@@ -1,17 +1,23 @@
 //! The logs behind a night's checks, opened by their hash.
 //!
-//! A log belongs to a night where one of its checks, on the base or on a change, names it. Reads
+//! A log belongs to a night where one of its checks, on the base or on a change, names it, in the
+//! last round or, by the round's event, in an earlier one. Reads
 //! only; what is given out goes through the redactor once more.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Overnight;
 use super::rows::Notes;
+use crate::domain::event::{EventType, GovernanceEvent, NewEvent};
+use crate::domain::evidence::{Check, QaSummary};
 use crate::domain::ids::{IssueNumber, RunId};
 use crate::domain::run::Run;
 use crate::gate::{GateError, Logs};
-use crate::store::{Store, StoreError};
+use crate::store::{EventQuery, Store, StoreError};
+
+/// Events read at a time.
+const PAGE: u32 = 1_000;
 
 /// Why a log was not given.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +73,50 @@ fn logs_of_bases(notes: &Value) -> Vec<String> {
         .collect()
 }
 
+/// Where a round's `gate_judged` event names the logs that the gate went by.
+const LOGS: &str = "logs";
+
+/// The logs of one judgement, for its event.
+pub(super) fn logs_in(qa: &QaSummary) -> Value {
+    let of = |check: &Check| {
+        let sha256 = check.log_sha256.as_ref()?;
+        Some(json!({"name": check.name, "outcome": check.outcome, "logSha256": sha256}))
+    };
+    qa.checks.iter().filter_map(of).collect()
+}
+
+/// Puts them into the event that tells of the judgement.
+pub(super) fn name_logs(said: &mut [NewEvent], round: u32, logs: Value) {
+    if let Some(event) = said.iter_mut().find(|event| event.kind == EventType::GateJudged) {
+        event.metadata.insert("round".to_owned(), round.into());
+        event.metadata.insert(LOGS.to_owned(), logs);
+    }
+}
+
+/// Whether an event of the run, of whichever round, names the log.
+async fn of_a_round(store: &Store, run: &RunId, sha256: &str) -> Result<bool, StoreError> {
+    let mut query = EventQuery {
+        types: vec![EventType::GateJudged],
+        runs: vec![run.clone()],
+        limit: PAGE,
+        ..EventQuery::default()
+    };
+    loop {
+        let events = store.events(query.clone()).await?;
+        let names = |event: &GovernanceEvent| {
+            let logs = event.metadata.get(LOGS).and_then(Value::as_array);
+            logs.into_iter().flatten().any(|log| log["logSha256"] == sha256)
+        };
+        if events.iter().any(names) {
+            return Ok(true);
+        }
+        match events.last() {
+            Some(last) if events.len() == PAGE as usize => query.before_seq = Some(last.seq),
+            Some(_) | None => return Ok(false),
+        }
+    }
+}
+
 /// A log of a run.
 pub async fn read_log(
     store: &Store,
@@ -82,7 +132,8 @@ pub async fn read_log(
         || match store.run(run).await? {
             Some(run) => logs_of(&run).iter().any(|known| known.sha256 == sha256),
             None => false,
-        };
+        }
+        || of_a_round(store, run, sha256).await?;
     let shown: String = sha256.chars().take(64).filter(char::is_ascii_alphanumeric).collect();
     if !named {
         return Err(EvidenceError::NotOfThisRun(shown));

@@ -10,6 +10,7 @@ use super::build::{self, Built};
 use super::context::{Context, EngineError};
 use super::copilot_mark;
 use super::describe;
+use super::evidence;
 use super::judge::{self, BaseJudge};
 use super::labels;
 use super::planning;
@@ -322,9 +323,11 @@ impl Worker<'_> {
                     return Ok(IssueEnd::Done);
                 }
             };
+            let mut judged = None;
             let event = match came {
                 Came::Event(event) => event,
                 Came::Judged(judgement, event) => {
+                    judged = Some(evidence::logs_in(&judgement.qa));
                     self.row.qa_results = Some(judgement.qa.clone());
                     self.row.governance_results = Some(judgement.governance.clone());
                     event
@@ -339,10 +342,15 @@ impl Worker<'_> {
                 }
                 Came::Interrupted => return self.pause().await,
             };
-            let said = describe::transition(self, &event);
+            let mut said = describe::transition(self, &event);
+            // The row holds the last round alone; of earlier ones this is what is left.
+            if let Some(logs) = judged {
+                evidence::name_logs(&mut said, self.state.round, logs);
+            }
             let (state, next) = attempt::step(self.state.clone(), event, rules(self.context));
             self.state = state;
             self.commit_transition(said).await?;
+            self.context.claims.follow(self.number(), &self.state);
             self.after_commit();
             effect = next;
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use super::claims::{self, Ask, Way};
 use super::context::{Context, EngineError};
 use super::describe;
 use super::issue::{Came, Worker};
@@ -92,31 +93,48 @@ pub(super) async fn candidate(worker: &mut Worker<'_>) -> Result<Came, EngineErr
     else {
         return Ok(Came::Event(Event::WorkLost));
     };
-    mirror.fetch().await?;
-    let built_on = worker.state.stand.base.clone();
-    let open = overlap::open(worker, mirror, &built_on).await?;
-    let above = overlap::to_stack_on(worker, mirror, &work, &open).await?;
-    let alone = judged(worker, mirror, &work, above.as_ref().map(|one| &one.tip)).await?;
-    let passed = matches!(alone, Came::Judged(_, Event::Passed { .. }));
-    match above {
+    // As often as another lane publishes first, which is once for each issue at most.
+    loop {
+        mirror.fetch().await?;
+        let built_on = worker.state.stand.base.clone();
+        // Who is about to publish a change of these files is waited for, rather than judged without.
+        let ask = Ask { base: &built_on, commit: &work, seen: None };
+        if let Way::Closed = claims::way(worker, mirror, &ask).await? {
+            return Ok(Came::Interrupted);
+        }
+        let open = overlap::open(worker, mirror, &built_on).await?;
+        let above = overlap::to_stack_on(worker, mirror, &work, &open).await?;
+        let tip = above.as_ref().map(|one| &one.tip);
+        let (mut came, mut seen) = judged(worker, mirror, &work, tip).await?;
         // What is wrong by itself is put right first; then it has to fit on the other's work too.
-        Some(one) if passed => {
+        if let (Some(one), true) = (above, matches!(came, Came::Judged(_, Event::Passed { .. }))) {
             worker.state.stand.base_branch = one.work.branch;
             worker.state.stand.on = Some(one.issue);
-            judged(worker, mirror, &work, None).await
+            (came, seen) = judged(worker, mirror, &work, None).await?;
         }
-        Some(_) | None => Ok(alone),
+        let publishes =
+            worker.context.request.config.create_prs_automatically || worker.state.by_copilot();
+        let Came::Judged(_, Event::Passed { candidate, .. }) = &came else { return Ok(came) };
+        if !publishes {
+            return Ok(came);
+        }
+        let ask = Ask { base: &candidate.base, commit: &candidate.commit, seen: Some(&seen) };
+        match claims::way(worker, mirror, &ask).await? {
+            Way::Free => return Ok(came),
+            Way::Closed => return Ok(Came::Interrupted),
+            Way::Overtaken => {}
+        }
     }
 }
 
 /// Judges the work on the tip of its base. `above`: the tip that it will stand on if it passes, so
-/// that what is in there is no overlap.
+/// that what is in there is no overlap. Says which open pull requests were looked at, by their tips.
 async fn judged(
     worker: &mut Worker<'_>,
     mirror: &Mirror,
     work: &CommitId,
     above: Option<&CommitId>,
-) -> Result<Came, EngineError> {
+) -> Result<(Came, Vec<CommitId>), EngineError> {
     let built_on = worker.state.stand.base.clone();
     let published = worker.context.request.config.create_prs_automatically;
     let moved = match worker.state.stand.on {
@@ -132,7 +150,7 @@ async fn judged(
             Ok(merged) => merged,
             Err(files) => {
                 worker.state.stand.base = tip.clone();
-                return Ok(Came::Event(conflict(&tip, &files)));
+                return Ok((Came::Event(conflict(&tip, &files)), Vec::new()));
             }
         }
     };
@@ -141,13 +159,15 @@ async fn judged(
         let skip = describe::not_green(&worker.state.stand.base_branch, &tip, &base_verdict);
         // A blocker's branch that turned red is nobody else's base, and packages may come back.
         let alone = worker.state.stand.on.is_some() || base_verdict.dependencies_unavailable;
-        return Ok(if alone { Came::Skip(skip) } else { Came::Halt(skip) });
+        let came = if alone { Came::Skip(skip) } else { Came::Halt(skip) };
+        return Ok((came, Vec::new()));
     }
-    let open: Vec<gate::OpenWork> = overlap::open(worker, mirror, above.unwrap_or(&tip))
-        .await?
-        .into_iter()
-        .map(|one| one.work)
-        .collect();
+    let (seen, open): (Vec<CommitId>, Vec<gate::OpenWork>) =
+        overlap::open(worker, mirror, above.unwrap_or(&tip))
+            .await?
+            .into_iter()
+            .map(|one| (one.tip, one.work))
+            .unzip();
     worker.context.parts.failpoints.hit("gate.before");
     let policy = worker.context.parts.gate.policy(mirror, &tip).await?;
     let labels = labels::trusted(worker, &policy).await;
@@ -171,7 +191,7 @@ async fn judged(
     );
     let verdict = match judging.await {
         Ok(verdict) => verdict,
-        Err(_) if worker.context.stop.is_cancelled() => return Ok(Came::Interrupted),
+        Err(_) if worker.context.stop.is_cancelled() => return Ok((Came::Interrupted, seen)),
         Err(error) => return Err(error.into()),
     };
     worker.row.change_size = size_of(mirror, &tip, &commit).await;
@@ -181,7 +201,7 @@ async fn judged(
         learn::judged(worker, judgement, matches!(verdict, Verdict::Passed(..))).await?;
     }
     worker.context.parts.failpoints.hit("gate.after");
-    Ok(match verdict {
+    let came = match verdict {
         Verdict::Passed(passed, judgement) => {
             let candidate = attempt::Candidate { base: tip, commit, tree };
             let evidence = serde_json::to_value(&passed).unwrap_or_default();
@@ -197,7 +217,8 @@ async fn judged(
             };
             Came::Judged(Box::new(judgement), event)
         }
-    })
+    };
+    Ok((came, seen))
 }
 
 /// For the report alone: what cannot be read is not shown.

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tracing::Instrument as _;
 
+use super::claims::Claims;
 use super::context::{Context, EngineError};
 use super::ending::skip_all;
 use super::issue::{self, IssueEnd};
@@ -25,8 +26,11 @@ pub(super) async fn work(
     let lanes = usize::try_from(context.request.config.lanes).unwrap_or(1).max(1);
     let mut working = FuturesUnordered::new();
     let mut busy = BTreeSet::new();
-    // Those somebody was at when the process died go first.
-    let mut resumed: VecDeque<IssueNumber> = context.board().interrupted().into();
+    // Those somebody was at when the process died go first; before all, those about to publish:
+    // others may wait for them.
+    let publishing = Claims::stored(context).await?;
+    let mut resumed: VecDeque<IssueNumber> = publishing.iter().copied().collect();
+    resumed.extend(context.board().interrupted().into_iter().filter(|it| !publishing.contains(it)));
     let mut halt: Option<Skip> = None;
     let mut broken: Option<EngineError> = None;
     loop {
@@ -58,6 +62,10 @@ pub(super) async fn work(
         }
         let Some((number, end)) = working.next().await else { break };
         busy.remove(&number);
+        match &end {
+            Ok(IssueEnd::Done | IssueEnd::Halt(_)) => context.claims.release(number),
+            Ok(IssueEnd::Interrupted) | Err(_) => context.claims.leave(number),
+        }
         match end {
             Ok(IssueEnd::Done | IssueEnd::Interrupted) => {}
             Ok(IssueEnd::Halt(skip)) => halt = halt.or(Some(skip)),

@@ -5,6 +5,7 @@
 
 mod branch;
 mod build;
+mod claims;
 mod context;
 mod copilot;
 mod copilot_before;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::claims::Claims;
 use super::context::{Context, EngineError, log};
 use super::ending::{self, Ended, skip_all, skip_for_red_base};
 use super::judge::BaseJudge;
@@ -151,7 +152,8 @@ async fn execute(
     // Where nothing is planned yet, a refused credential is a failed night: nothing is lost by it.
     let github = github.stopping_when_refused(refused.clone());
     let request = &request;
-    let context = Context { parts, github, fence, request, stop, refused, last_try, board };
+    let claims = Claims::default();
+    let context = Context { parts, github, fence, request, stop, refused, last_try, board, claims };
     let ended = if request.dry_run {
         dry_rows(&context).await?;
         Ended::Through

@@ -110,7 +110,8 @@ pub(super) async fn to_stack_on(
     Ok(None)
 }
 
-async fn files(
+/// The files that differ between two commits, by both their names where they moved.
+pub(super) async fn files(
     mirror: &Mirror,
     from: &CommitId,
     to: &CommitId,

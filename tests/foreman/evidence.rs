@@ -185,3 +185,81 @@ async fn the_operators_policy_stands_above_the_repositorys() {
     let events = server.get("/api/foreman/governance/events?type=base_judged").await.text;
     assert!(events.contains("`echo from the operator`, set by the operator"), "{events}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_an_earlier_round_is_opened_by_the_hash_in_its_event() {
+    let town = Town::new(
+        script(|input| {
+            let says = if input.round == 0 { "test -f nowhere\n" } else { "test -f README.md\n" };
+            acts(input, vec![write_file("tests/new.sh", says), write_file("notes.txt", "x\n")])
+        }),
+        vec![issue("Anything")],
+    )
+    .await;
+    let server = town.serve().await;
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 1)["status"], "success", "{run:#}");
+    let events = server.get("/api/foreman/governance/events?type=gate_judged").await.json;
+    let first = events["events"].as_array().and_then(|it| it.last()).expect("an event");
+    assert_eq!(first["metadata"]["passed"], false, "{first}");
+    assert_eq!(first["metadata"]["round"], 0, "{first}");
+    let logs = first["metadata"]["logs"].as_array().expect("logs");
+    let test = logs.iter().find(|log| log["name"] == "test").expect("the test's");
+    let hash = test["logSha256"].as_str().expect("a hash");
+    assert_ne!(hash, log_of(&run, 1, "test"), "the row holds the last round's");
+    let id = run["id"].as_str().expect("an id");
+    let log = server.get(&format!("/api/foreman/overnight/runs/{id}/logs/{hash}")).await;
+    assert_eq!(log.status, 200, "{}", log.text);
+    assert!(log.text.contains("not ok") && log.text.contains("tests/new.sh"), "{}", log.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_to_run_is_said_in_the_plan_and_the_pull_request() {
+    // No policy: all of it follows from the Makefile.
+    let makefile = "test:\n\tsh run-checks.sh\n";
+    let files = [SHELL_REPOSITORY, &[("Makefile", makefile), (".foreman.toml", "[policy]\n")]];
+    let town = Town::with_files(script(good_work), vec![issue("Anything")], &files.concat()).await;
+    let server = town.serve().await;
+    let plan = server.post("/api/foreman/overnight/plan", &body()).await;
+    let checks = &plan.json["plan"]["checks"];
+    let found = checks["found"].as_array().unwrap_or_else(|| panic!("{}", plan.text));
+    let says = |word: &str| found.iter().any(|line| line.to_string().contains(word));
+    assert!(says("Make (Makefile)") && says("`make test`"), "{checks:#}");
+    assert!(checks["note"].is_null(), "{checks:#}");
+    let run = server.night(&json!(null)).await;
+    assert_eq!(row(&run, 1)["status"], "success", "{run:#}\n{}", server.log());
+    let pull = &town.github.pulls(&repo())[0];
+    let (_, told) = pull.body.split_once("What was found to run").expect("it is told");
+    for line in found {
+        let line = line.as_str().expect("a text");
+        assert!(told.contains(line.split('`').next().expect("a beginning")), "{line}:\n{told}");
+    }
+    assert!(told.contains("make test"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_that_nothing_names_go_and_evidence_stays() {
+    let town = Town::new(script(good_work), vec![issue("Anything")]).await;
+    let server = town.serve().await;
+    let run = server.night(&json!(null)).await;
+    assert_eq!(run["status"], "completed", "{run:#}");
+    let hash = log_of(&run, 1, "test").to_owned();
+    server.kill().await;
+    let logs = town.data.path().join("data/logs");
+    let stray = logs.join("ee").join("e".repeat(64));
+    std::fs::create_dir_all(stray.parent().expect("a folder")).expect("made");
+    std::fs::write(&stray, "ok 1\n").expect("written");
+    // Everything is a year old.
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(365 * 24 * 3600);
+    let evidence = logs.join(&hash[..2]).join(&hash);
+    for path in [&stray, &evidence] {
+        std::fs::File::open(path).and_then(|it| it.set_modified(then)).expect("set back");
+    }
+    let (ok, text) = foreman(&town, &["clean", "--dry-run"]).await;
+    assert!(ok && text.contains("a log that nothing names") && stray.exists(), "{text}");
+    assert!(!text.contains(&hash), "{text}");
+    let (ok, text) = foreman(&town, &["clean"]).await;
+    assert!(ok && !stray.exists() && evidence.exists(), "{text}");
+    let (ok, text) = foreman(&town, &["logs", run["id"].as_str().expect("an id"), &hash]).await;
+    assert!(ok && text.contains("ok 1 - tests/base.sh"), "{text}");
+}

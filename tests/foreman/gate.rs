@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use foreman::domain::event::{EventType, NewEvent};
 use foreman::domain::evidence::{CheckOutcome, Dimension};
 use foreman::domain::ids::{AttemptId, CommitId, IssueNumber, RepoName, RunId};
 use foreman::domain::redact::Redactor;
@@ -12,7 +13,9 @@ use foreman::gate::{Asked, Attempt, BaseVerdict, Candidate, Gate, Judgement, Ver
 use foreman::git::{Author, Captured, Git, Mirror};
 use foreman::process::Children;
 use foreman::sandbox::{Mode, Sandbox};
-use foreman::store::{Change, DatabaseUrl, Fence, NewRun, OpenOptions, Store, StoreClock};
+use foreman::store::{
+    Change, DatabaseUrl, Fence, NewRun, OpenOptions, SignedHead, Store, StoreClock,
+};
 use tokio_util::sync::CancellationToken;
 
 const ISSUE: IssueNumber = IssueNumber(7);
@@ -56,6 +59,7 @@ pub struct Place {
     mirror: Mirror,
     base: CommitId,
     gate: Gate,
+    store: Store,
     fence: Fence,
     attempt: AttemptId,
 }
@@ -121,8 +125,8 @@ impl Place {
             ended: false,
         };
         store.apply(&fence, vec![row]).await.expect("applied");
-        let gate = Gate::new(sandbox, store, &data, redactor).expect("a gate");
-        Self { dir, mirror, base, gate, fence, attempt }
+        let gate = Gate::new(sandbox, store.clone(), &data, redactor).expect("a gate");
+        Self { dir, mirror, base, gate, store, fence, attempt }
     }
 
     pub async fn judge_base(&self) -> BaseVerdict {
@@ -394,6 +398,32 @@ async fn what_the_policy_names_must_be_there_and_something_must_prove() {
     let text = error.to_string();
     assert!(text.contains("line 3, column 1") && text.contains("biuld"), "{text}");
     assert!(text.contains(place.base.short()), "{text}");
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_is_not_the_logs_fails_the_memory_dimension() {
+    let place = Place::new(&shell_repository()).await;
+    let base = place.judge_base().await;
+    let checkpoint = async |hash: Option<&str>| {
+        let event = NewEvent::new(EventType::PlanCreated, "something happened");
+        let event = place.store.append(vec![event]).await.expect("appended").remove(0);
+        let head = SignedHead {
+            seq: event.seq,
+            hash: hash.map_or(event.hash, str::to_owned),
+            at: event.timestamp,
+            public_key: "k".to_owned(),
+            signature: "s".to_owned(),
+        };
+        place.store.add_checkpoint(head).await.expect("stored");
+    };
+    checkpoint(None).await;
+    let Verdict::Passed(_, judgement) = place.judge(&base, GOOD).await else { panic!("refused") };
+    let row = judgement.qa.checks.iter().find(|it| it.name == "checkpoints_load").expect("a row");
+    assert_eq!((row.dimension, row.outcome), (Dimension::MemoryFabric, CheckOutcome::Passed));
+    checkpoint(Some(&"0".repeat(64))).await;
+    let judgement = place.refused(&base, GOOD).await;
+    assert!(judgement.reason.contains("is not the checkpoint's"), "{}", judgement.reason);
+    assert!(!judgement.repairable && !judgement.qa.memory_fabric_passed);
 }
 
 #[tokio::test]

@@ -47,6 +47,13 @@ const RUNS: &[(&str, &str, u64, u64, u64)] = &[
     ("go-quiet", "go", 0, 1, 0),
     ("go-none", "go", 0, 0, 0),
     ("go-skipped", "go", 0, 0, 1),
+    ("maven-mixed", "surefire", 1, 1, 1),
+    ("maven-colour", "surefire", 1, 1, 1),
+    ("maven-quiet", "surefire", 1, 1, 1),
+    ("maven-passed", "surefire", 2, 0, 1),
+    ("maven-skipped", "surefire", 0, 0, 1),
+    ("maven-none", "surefire", 0, 0, 0),
+    ("maven-junit", "junit", 1, 1, 1),
     ("junit4-mixed", "junit4", 1, 1, 0),
     ("junit4-passed", "junit4", 1, 0, 0),
 ];
@@ -112,6 +119,63 @@ async fn a_long_log_is_counted_in_bounded_memory() {
     let report = read_tests(&text);
     assert_eq!((report.passed, report.failed, report.broken), (2, 1, None));
     assert!(read_tests(&done.stdout.text()).broken.is_some(), "without them it is broken");
+}
+
+/// Each runner's own words between two heaps of noise, 100 MB with the first and 10 MB with the others:
+/// counted as by themselves, and nothing is held but them and the ends.
+#[tokio::test]
+async fn a_hundred_megabytes_are_read_in_bounded_memory_and_each_reader_finds_its_own() {
+    use foreman::gate::LOG_CAP;
+    use foreman::gate::logs::telling_lines;
+    use foreman::process::{Children, KeepLines, Spec};
+
+    const KEPT: usize = 64 << 10;
+    let helper = std::path::PathBuf::from(env!("CARGO_BIN_EXE_foreman"));
+    let children = Children::start(helper).expect("children");
+    let noise = "x".repeat(4000);
+    let mut heap_of = 52_000_000;
+    for name in [
+        "cargo-mixed",
+        "pytest-colour",
+        "unittest-verbose",
+        "jest-verbose",
+        "vitest-colour",
+        "mocha-mixed",
+        "go-verbose",
+        "node-spec",
+        "vitest-tap",
+        "maven-colour",
+        "junit4-mixed",
+        "node-junit",
+    ] {
+        let file = format!("{}/tests/data/logs/{name}.log", env!("CARGO_MANIFEST_DIR"));
+        let heap = format!("yes {noise} | head -c {heap_of}; echo");
+        let script = format!("{heap}; cat {file}; echo; {heap}");
+        let mut spec = Spec::new("/bin/sh", std::path::Path::new("/tmp")).args(["-c", &script]);
+        spec.env = vec![("PATH".into(), "/usr/bin:/bin".into())];
+        spec.merge_output = true;
+        spec.output_cap = KEPT;
+        spec.keep_lines = Some(KeepLines { matching: telling_lines(), cap: LOG_CAP });
+        let stop = tokio_util::sync::CancellationToken::new();
+        let done = children.run(spec, &stop).await.expect("run");
+        assert!(done.stdout.total() > 2 * heap_of, "{name}: {}", done.stdout.total());
+        let held = done.stdout.sifted().expect("few lines tell");
+        assert!(held.len() < 2 * KEPT, "{name}: {} bytes are held", held.len());
+        assert!(done.stdout.text().len() < 2 * KEPT, "{name}");
+        let (whole, sifted) = (read_tests(&log(name)), read_tests(&plain(&held)));
+        let counts = |it: &TestReport| (it.passed, it.failed, it.skipped, it.broken.clone());
+        assert_eq!(counts(&sifted), counts(&whole), "{name}");
+        assert!(whole.collected() > 0 && sifted.formats == whole.formats, "{name}");
+        heap_of = 5_000_000;
+    }
+}
+
+#[test]
+fn modules_of_one_build_are_added_up() {
+    let both = format!("{}{}", log("maven-mixed"), log("maven-passed"));
+    let report = read_tests(&both);
+    assert_eq!((report.passed, report.failed, report.skipped), (3, 1, 2));
+    assert_eq!(report.failing, ["SumTest.wrong"]);
 }
 
 #[test]

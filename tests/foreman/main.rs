@@ -36,6 +36,7 @@ mod models;
 mod night;
 mod obedient;
 mod operator;
+mod overlap;
 mod process;
 mod proxy;
 mod recovery;

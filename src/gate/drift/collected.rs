@@ -66,7 +66,9 @@ fn is_found(look: &Look<'_>, language: Language, path: &str) -> bool {
                     .split('/')
                     .any(|part| matches!(part, "__tests__" | "test" | "tests" | "spec"))
         }
-        Language::Go => name.ends_with("_test.go"),
+        Language::Go => {
+            name.ends_with("_test.go") && !of_another_system(name) && !is_unseen_by_go(folder)
+        }
         Language::Java => {
             let stem = name.split('.').next().unwrap_or(name);
             let named = ["Test", "Tests", "IT", "TestCase"].iter().any(|end| stem.ends_with(end))
@@ -93,6 +95,39 @@ fn is_found(look: &Look<'_>, language: Language, path: &str) -> bool {
         }
         Language::Shell | Language::Other => true,
     }
+}
+
+/// `shop_windows_test.go` is built for Windows alone.
+fn of_another_system(name: &str) -> bool {
+    const OTHERS: [&str; 18] = [
+        "windows",
+        "darwin",
+        "freebsd",
+        "openbsd",
+        "netbsd",
+        "dragonfly",
+        "solaris",
+        "plan9",
+        "aix",
+        "js",
+        "wasip1",
+        "android",
+        "ios",
+        "wasm",
+        "386",
+        "arm",
+        "mips",
+        "s390x",
+    ];
+    let stem = name.trim_end_matches("_test.go");
+    stem.split('_').skip(1).any(|part| OTHERS.contains(&part))
+}
+
+/// Folders that `./...` leaves out.
+fn is_unseen_by_go(folder: &str) -> bool {
+    folder.split('/').any(|part| {
+        matches!(part, "testdata" | "vendor") || (part.len() > 1 && part.starts_with(['_', '.']))
+    })
 }
 
 /// `mod tests;` is gone, and its file is not.

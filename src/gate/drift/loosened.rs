@@ -1,5 +1,4 @@
-//! Settings loosened, errors suppressed, thresholds relaxed, and test files of languages whose
-//! tests we can't name.
+//! Settings loosened, errors suppressed, thresholds relaxed.
 //!
 //! Pure. Counts a mark among the added lines against the removed ones, so that moving code is fine.
 
@@ -12,8 +11,7 @@ use crate::gate::change::{ChangeKind, Changed, Line};
 use crate::gate::finding::{Where, high, quote};
 use crate::gate::logs::pattern;
 use crate::gate::look::{Look, View};
-use crate::gate::scan::{Language, Strings, code_of, is_test_path};
-use crate::gate::syntax::has_grammar;
+use crate::gate::scan::{Language, is_test_path};
 
 /// Suppressions, settings, thresholds, and tests that have no names.
 #[must_use]
@@ -27,20 +25,8 @@ pub fn loosened(look: &Look<'_>) -> Vec<Violation> {
     found
 }
 
-/// Test code that proves less, other than by what became of a test: shell tests, new assertions
-/// that can't fail.
-#[must_use]
-pub fn hollow(look: &Look<'_>) -> Vec<Violation> {
-    let mut found = Vec::new();
-    for view in look.views {
-        unnamed_tests(view.change, &mut found);
-        trivial(view, &mut found);
-    }
-    found
-}
-
 /// Lines of the list that match, and how many more there are than in the other.
-fn surplus<'a>(mark: &Regex, added: &'a [Line], removed: &[Line]) -> Vec<&'a Line> {
+pub(super) fn surplus<'a>(mark: &Regex, added: &'a [Line], removed: &[Line]) -> Vec<&'a Line> {
     let hits: Vec<&Line> = added.iter().filter(|line| mark.is_match(&line.text)).collect();
     let gone = removed.iter().filter(|line| mark.is_match(&line.text)).count();
     let more = hits.len().saturating_sub(gone);
@@ -130,17 +116,35 @@ fn is_setting(path: &str) -> bool {
             | "rustfmt.toml"
             | "pyrightconfig.json"
             | ".lintstagedrc"
+            | "pom.xml"
+            | "build.gradle"
+            | "build.gradle.kts"
             | ".codecov.yml"
-    ) || ["tsconfig", ".eslintrc", "eslint.config", "jest.config", "vitest.config", "karma.conf"]
-        .iter()
-        .any(|start| name.starts_with(start))
+    ) || [
+        "tsconfig",
+        ".eslintrc",
+        "eslint.config",
+        "jest.config",
+        "vitest.config",
+        "karma.conf",
+        ".mocharc",
+        "babel.config",
+        ".babelrc",
+        ".swcrc",
+    ]
+    .iter()
+    .any(|start| name.starts_with(start))
 }
 
 fn settings(change: &Changed, found: &mut Vec<Violation>) {
     static LOOSE: LazyLock<Regex> = LazyLock::new(|| {
         pattern(concat!(
             r#"(?i)=\s*"allow"|level\s*=\s*"allow"|["'](?:off|ignore)["']|:\s*0\s*,?$|"#,
-            r#"\b(?:ignore|extend-ignore|per-file-ignores|disable|exclude|omit|skip|norecursedirs)\b\s*[=:]|"#,
+            r#"\b(?:ignore|ignores|extend-ignore|per-file-ignores|disable|exclude[\w-]*|omit|skip|norecursedirs)\b["']?\s*[=:]|:\s*0\s*[,}]|"#,
+            r#"\b(?:disallow|check|warn|strict|no)_\w+\s*=\s*(?i:false)|\bfollow_imports\s*=\s*(?:skip|silent)|usefixtures\s*=|pytest11|"#,
+            r#"^\s*\[(?:patch|replace)\b|^\s*build\s*=\s*"|"#,
+            r#"\b(?:testEnvironment|resolver|transform|testSequencer|runner|plugins|snapshotResolver|environment|dependencyExtractor)\b.*["'](?:\.|<rootDir>)|"#,
+            r#"\balias\b["']?\s*:\s*\[?\{?\s*["']\.|^\s*["']\.\.?/[^"']*["']\s*:\s*["']|"#,
             r#"\bignore_errors\b|ignore_missing_imports|["']?(?:strict\w*|noImplicitAny|no\w+)["']?\s*:\s*false|"#,
             r#"\b(?:test|doctest|autotests|harness)\s*=\s*false|testPathIgnorePatterns|passWithNoTests|"#,
             r#"\bbail\b|--passWithNoTests|testMatch|testRegex|addopts.*(?:-k|--deselect|--ignore|-m|-p |-W|--co\b|--collect|--continue|--maxfail|--lf)|"#,
@@ -161,7 +165,9 @@ fn settings(change: &Changed, found: &mut Vec<Violation>) {
         ));
         return;
     }
-    for line in surplus(&LOOSE, &change.added, &change.removed) {
+    let mut loose = surplus(&LOOSE, &change.added, &change.removed);
+    loose.extend(narrowed(change));
+    for line in loose {
         if is_benchmark(&change.new, line) {
             continue;
         }
@@ -185,15 +191,83 @@ fn settings(change: &Changed, found: &mut Vec<Violation>) {
     }
 }
 
+/// Fewer of the tests there are, by the settings of a runner.
+fn narrowed(change: &Changed) -> Vec<&Line> {
+    static JAVASCRIPT: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r#"\b(?:include|spec|grep|fgrep|forbidPending|files)\b["']?\s*:"#)
+    });
+    static MAVEN: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"<(?:excludes?|includes?|groups|excludedGroups|test)>"));
+    static GRADLE: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r#"^\s*(?:exclude|include)\s*\(?\s*["'*]|^\s*enabled\s*=\s*false|includeTestsMatching|excludeTestsMatching|(?:ex|in)cludeTags|(?:ex|in)cludeCategories"#,
+        )
+    });
+    static CARGO: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r#"^\s*path\s*=\s*"|^\s*required-features"#));
+    let name = change.name();
+    let mark = match name {
+        "pom.xml" => &MAVEN,
+        "build.gradle" | "build.gradle.kts" => &GRADLE,
+        "Cargo.toml" => &CARGO,
+        _ if ["vitest.", "jest.", "karma.", ".mocharc"].iter().any(|it| name.starts_with(it)) => {
+            &JAVASCRIPT
+        }
+        _ => return shrunk(change),
+    };
+    let found = surplus(mark, &change.added, &change.removed);
+    // In a manifest a path says something of tests in a table of theirs alone.
+    let of_tests = |line: &&Line| name != "Cargo.toml" || table_of(&change.new, line) == "[[test]]";
+    found.into_iter().filter(of_tests).collect()
+}
+
+/// A list of what is checked that became shorter: `select = ["E", "F"]`.
+fn shrunk(change: &Changed) -> Vec<&Line> {
+    static LIST: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r#"^\s*["']?((?:extend-)?select|enable|lint|linters|rules)["']?\s*[=:]\s*\[(.*)\]"#)
+    });
+    let items = |text: &str| -> Vec<String> {
+        text.split(',').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect()
+    };
+    let then: Vec<(String, Vec<String>)> = change
+        .removed
+        .iter()
+        .filter_map(|line| LIST.captures(&line.text))
+        .map(|list| (list[1].to_owned(), items(&list[2])))
+        .collect();
+    let less = |line: &&Line| {
+        LIST.captures(&line.text).is_some_and(|list| {
+            let now = items(&list[2]);
+            let all = now.iter().any(|it| it.contains("ALL"));
+            let gone = |old: &[String]| old.iter().any(|item| !now.contains(item));
+            !all && then.iter().any(|(key, old)| *key == list[1] && gone(old))
+        })
+    };
+    change.added.iter().filter(less).collect()
+}
+
+/// The table of a TOML file in which a line stands.
+fn table_of<'t>(text: &'t str, line: &Line) -> &'t str {
+    let before: Vec<&str> = text.lines().take(line.number as usize).collect();
+    before.iter().rev().find(|it| it.trim_start().starts_with('[')).map_or("", |it| it.trim())
+}
+
 /// Benchmarks bring their own harness: nothing is loosened by saying so.
 fn is_benchmark(manifest: &str, line: &Line) -> bool {
-    let before: Vec<&str> = manifest.lines().take(line.number as usize).collect();
-    let table = before.iter().rev().find(|line| line.trim_start().starts_with('['));
-    table.is_some_and(|table| table.trim() == "[[bench]]")
+    table_of(manifest, line) == "[[bench]]"
 }
 
 fn is_manifest(name: &str) -> bool {
-    matches!(name, "Cargo.toml" | "package.json" | "pyproject.toml" | "setup.cfg")
+    matches!(
+        name,
+        "Cargo.toml"
+            | "package.json"
+            | "pyproject.toml"
+            | "setup.cfg"
+            | "pom.xml"
+            | "build.gradle"
+            | "build.gradle.kts"
+    )
 }
 
 /// `key = 80` became `key = 60`: lower for a minimum, higher for a maximum.
@@ -250,79 +324,4 @@ fn is_runner(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
     matches!(name.as_str(), "makefile" | "gnumakefile" | "justfile" | "package.json")
         || Language::of(path) == Language::Shell
-}
-
-/// Tests in a language whose tests have no names we know: deleting one, or its checking lines, is
-/// seen all the same.
-fn unnamed_tests(change: &Changed, found: &mut Vec<Violation>) {
-    static CHECKS: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(
-            r"\bassert|\bexpect|\bexit [1-9]|\bfail\b|\bfalse\b|^\s*\[+ |\btest |\bdiff |\bcmp |\bgrep -|^\s*(?:if|&&|\|\|) ",
-        )
-    });
-    let former = change.former();
-    let prose = [".md", ".txt", ".rst", ".adoc", ".json", ".snap", ".png", ".svg", ".csv", ".html"]
-        .iter()
-        .any(|end| former.ends_with(end));
-    if !is_test_path(former) || has_grammar(former) || prose || change.binary {
-        return;
-    }
-    if change.kind == ChangeKind::Deleted {
-        found.push(high(
-            "test_file_deleted",
-            format!("the test file {former} was deleted"),
-            Where::file(former),
-        ));
-        return;
-    }
-    let count = |text: &str| {
-        code_of(text, Language::Shell, Strings::Keep)
-            .lines()
-            .filter(|line| CHECKS.is_match(line))
-            .count()
-    };
-    if !change.old.is_empty()
-        && let Some(line) = cut_short(change, &CHECKS)
-    {
-        found.push(high(
-            "test_file_weakened",
-            "the test file now ends well before its checks".to_owned(),
-            Where::line(&change.path, line),
-        ));
-        return;
-    }
-    let (before, after) = (count(&change.old), count(&change.new));
-    if after < before {
-        found.push(high(
-            "test_file_weakened",
-            format!("the test file checks less: {after} checking lines, {before} before"),
-            Where::file(&change.path),
-        ));
-    }
-}
-
-/// A new line that ends the script with success while checks still follow it.
-fn cut_short(change: &Changed, checks: &Regex) -> Option<u32> {
-    static LEAVES: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"(?:^|[\s;&|{(])(?:exit|return)(?:\s+0)?\s*(?:$|[;&|})#])"));
-    let code = code_of(&change.new, Language::Shell, Strings::Keep);
-    let lines: Vec<&str> = code.lines().collect();
-    change.added.iter().map(|line| line.number).find(|number| {
-        let at = (*number as usize).saturating_sub(1);
-        let leaves = lines.get(at).is_some_and(|line| LEAVES.is_match(line));
-        leaves && lines.iter().skip(at + 1).any(|line| checks.is_match(line))
-    })
-}
-
-/// New assertions that can't fail, in a test file or a test.
-fn trivial(view: &View<'_>, found: &mut Vec<Violation>) {
-    for line in &view.change.added {
-        if view.new.trivial.contains(&line.number) {
-            found.push(high(
-                "trivial_assertion",
-                format!("an assertion that can't fail: {}", quote(&line.text)),
-                Where::line(&view.change.path, line.number),
-            ));
-        }
-    }
 }

@@ -4,11 +4,15 @@
 //! emptied or asserts less is a violation.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::values;
 use crate::domain::evidence::Violation;
 use crate::gate::change::Changed;
 use crate::gate::finding::{Where, high, quote};
+use crate::gate::logs::pattern;
 use crate::gate::look::{Asked, View};
 use crate::gate::syntax::TestCase;
 
@@ -217,11 +221,17 @@ fn weakened(before: &TestCase, after: &TestCase, file: &str, found: &mut Vec<Vio
     }
 }
 
-/// A statement that ends a test before its assertions.
+/// A statement that ends a test before its assertions, or that lets the environment say whether
+/// they are reached.
 fn leaves(line: &str) -> bool {
-    let line = line.trim_end_matches(';');
-    matches!(line, "return" | "return Ok(())" | "return nil" | "return None" | "return true")
-        || ["if false", "if (false)", "if 0:", "if False:", "if cfg!(", "sys.exit(", "os._exit("]
-            .iter()
-            .any(|start| line.starts_with(start))
+    static LEAVES: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(concat!(
+            r"(?:^|[{:)]\s*)return(?:\s+(?:Ok\(\(\)\)|nil|None|true))?\s*(?:[;}]|$)|",
+            r"^(?:if false|if \(false\)|if 0:|if False:|if cfg!\(|sys\.exit\(|os\._exit\()|",
+            r"\b(?:t|b|tb)\.Skip(?:f|Now)?\(|pytest\.skip\(|\.skipTest\(|this\.skip\(|",
+            r"\bassum(?:e|ing)(?:True|False|That|NoException)\(|Assumptions\.abort|",
+            r"^(?:\}?\s*else )?(?:if|match|switch|when|unless)\b.*(?:env::var|option_env!|os\.environ|getenv\(|process\.env|os\.Getenv|LookupEnv|testing\.Short\(\)|sys\.platform|runtime\.GOOS|process\.platform)",
+        ))
+    });
+    LEAVES.is_match(line)
 }

@@ -53,7 +53,7 @@ pub fn telling_lines() -> Arc<RegexSet> {
         r"Bail out!",
         r"--- (?:PASS|FAIL|SKIP): ",
         r"\?   \t",
-        r".*Tests run: ",
+        r".*(?:Tests run: |\] No tests to run)",
         r".*</?(?:testsuites?|testcase|failure|error|skipped)\b",
         r"(?:warning|error)\b",
         r"--> ",

@@ -11,7 +11,7 @@ use regex::Regex;
 use crate::domain::event::Severity;
 use crate::domain::evidence::{Check, CheckOutcome, Dimension, Violation};
 use crate::gate::change::Changed;
-use crate::gate::finding::{Where, check, violation};
+use crate::gate::finding::{Where, check, quote, violation};
 use crate::gate::logs::pattern;
 
 /// Dependency changes in a manifest without its lock file, where there is one.
@@ -28,6 +28,7 @@ pub fn coherence(changes: &[Changed], paths: &[String]) -> Vec<Violation> {
     ];
     let mut found = Vec::new();
     sources(changes, &mut found);
+    elsewhere(changes, &mut found);
     for change in changes {
         let Some((_, locks, read)) = pairs.iter().find(|(name, ..)| *name == change.name()) else {
             continue;
@@ -118,7 +119,7 @@ fn foreign(requirement: &str) -> bool {
 fn sources(changes: &[Changed], found: &mut Vec<Violation>) {
     static SOURCE: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
-            r#"(?:"resolved":\s*"|source\s*=\s*"|resolved\s+"|tarball:\s*|url\s*=\s*")((?:registry\+|git\+|sparse\+)?[a-z+]+://[^/"\s]+)"#,
+            r#"(?:"resolved":\s*"|source\s*=\s*"|registry\s*=\s*"|resolved\s+"|tarball:\s*|url\s*=\s*")((?:registry\+|git\+|sparse\+)?[a-z+]+://[^/"\s]+)"#,
         )
     });
     let lock = |change: &&Changed| {
@@ -159,6 +160,44 @@ fn sources(changes: &[Changed], found: &mut Vec<Violation>) {
                     Where::line(&change.path, line.number),
                 ));
             }
+        }
+    }
+}
+
+/// A manifest that takes a dependency from elsewhere: an alias, a folder, another index.
+fn elsewhere(changes: &[Changed], found: &mut Vec<Violation>) {
+    static NPM: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r#"^\s*"[^"]+"\s*:\s*"(?:npm:|file:|link:|portal:|patch:)"#));
+    static GO: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"^\s*(?:replace\s+)?\S+(?:\s+v\S+)?\s+=>\s"));
+    static PYTHON: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r"^\s*(?:-i\s|--index-url|--extra-index-url|--find-links|-f\s|--trusted-host|-e\s|--editable)|\s@\s+\S+://|^\s*(?:git\+|https?://|file:|\./)",
+        )
+    });
+    static INDEX: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r"^\s*\[\[?(?:tool\.(?:uv\.(?:index|sources)|poetry\.source|pdm\.source)|source)\b|\s@\s+\S+://",
+        )
+    });
+    for change in changes {
+        let name = change.name();
+        let text = std::path::Path::new(name).extension().is_some_and(|end| end == "txt");
+        let mark = match name {
+            "package.json" => &NPM,
+            "go.mod" | "go.work" => &GO,
+            "pyproject.toml" | "Pipfile" | "uv.toml" => &INDEX,
+            _ if text && (name.contains("requirements") || name.contains("constraints")) => &PYTHON,
+            _ => continue,
+        };
+        let known = change.removed.iter().filter(|line| mark.is_match(&line.text)).count();
+        for line in change.added.iter().filter(|it| mark.is_match(&it.text)).skip(known) {
+            found.push(violation(
+                "lock_file_source",
+                Severity::High,
+                format!("{} takes a package from elsewhere: {}", change.path, quote(&line.text)),
+                Where::line(&change.path, line.number),
+            ));
         }
     }
 }

@@ -36,6 +36,8 @@ pub fn replaced(look: &Look<'_>) -> Vec<Violation> {
         let change = view.change;
         scripts_replaced(change, &mut found);
         recipes_replaced(view, &mut found);
+        commands_replaced(change, &mut found);
+        in_front(look, change, &mut found);
         if is_named(look, change) && view.language == Language::Shell {
             steps_dropped(view, &mut found);
         }
@@ -72,6 +74,7 @@ fn is_script(path: &str) -> bool {
                 | "setup.cfg"
                 | "cargo.toml"
                 | "rakefile"
+                | "lefthook.yml"
                 | "build.gradle"
                 | "build.gradle.kts"
                 | "pom.xml"
@@ -87,7 +90,9 @@ fn in_file(view: &View<'_>, found: &mut Vec<Violation>) {
             r"testFailureIgnore|skipTests|--passWithNoTests|--exit-zero|--no-fail\b|--collect-only|",
             r#""(?:test|lint|build)"\s*:\s*"\s*(?:echo|true|:|exit 0|node -e)|^-\t|^\t-\S|\.IGNORE:|"#,
             r"^\s*trap\s.*\bEXIT|MAKEFLAGS.*-[a-z]*[ik]|^\s*SHELL\s*[:?]?=\s*\S*true|\.SHELLFLAGS|",
-            r"ignore_outcome|success_codes|--cap-lints|",
+            r"ignore_outcome|success_codes|--cap-lints|^[\w.-]+\s*:\s*(?:export\s+)?SHELL\s*[:?+]?=|",
+            r"^\s*(?:export\s+|override\s+)?PATH\s*(?:[:?+]=|\s=)|",
+            r"<(?:skip|skipITs|maven\.test\.skip)>\s*true|onlyIf\s*[{(]\s*(?:\{\s*)?false|",
             r"(?:cargo test|pytest|jest|mocha|vitest|npm (?:run )?test|go test|clippy|mvn|unittest)\b[^|]*\|\s*(?:tee|cat|tail|head|grep)\b",
         ))
     });
@@ -139,6 +144,13 @@ fn is_recipe(view: &View<'_>, line: &Line) -> bool {
 static CHECK_TARGET: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"^(?:test|check|lint|build|ci)[\w-]*\s*:"));
 
+/// The checking target whose rule the line begins; settings of one target aside.
+fn target_of(line: &str) -> Option<&str> {
+    let head = CHECK_TARGET.find(line)?;
+    let sets = line[head.end()..].split([';', '#']).next().is_some_and(|rest| rest.contains('='));
+    (!sets).then(|| line[..head.end()].trim_end_matches(':').trim())
+}
+
 /// Whether the line stands below the head of a target that checks.
 fn of_check<'t>(text: impl Iterator<Item = &'t str>, line: &Line) -> bool {
     let before: Vec<&str> = text.take(line.number as usize - 1).collect();
@@ -155,6 +167,18 @@ fn recipes_replaced(view: &View<'_>, found: &mut Vec<Violation>) {
     if !change.name().to_ascii_lowercase().contains("makefile") || change.new.is_empty() {
         return;
     }
+    // The last rule of a target is the one that runs.
+    let old_targets: Vec<&str> = change.old.lines().filter_map(target_of).collect();
+    for line in &change.added {
+        let again = target_of(&line.text).filter(|target| old_targets.contains(target));
+        let heads = change.new.lines().filter(|it| target_of(it) == again).count();
+        let next = change.new.lines().nth(line.number as usize).unwrap_or("");
+        let works = line.text.contains(';') || next.starts_with('\t');
+        if let Some(target) = again.filter(|_| heads > 1 && works) {
+            let what = format!("what the checks run was replaced: `{target}` stands there again");
+            found.push(high("command_replaced", what, Where::line(&change.path, line.number)));
+        }
+    }
     for line in &change.removed {
         let step = line.text.starts_with('\t') && of_check(change.old.lines(), line);
         let target = CHECK_TARGET.is_match(&line.text);
@@ -162,6 +186,58 @@ fn recipes_replaced(view: &View<'_>, found: &mut Vec<Violation>) {
             let what = format!("what the checks run was replaced: {}", quote(&line.text));
             found.push(high("command_replaced", what, Where::file(&change.path)));
         }
+    }
+}
+
+/// In tox's and nox's files and the like, a line that runs a checking tool is gone.
+fn commands_replaced(change: &Changed, found: &mut Vec<Violation>) {
+    static RUNS: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r"\b(?:pytest|unittest|tox|ruff|mypy|flake8|pylint|coverage run|cargo|jest|vitest|mocha|eslint|tsc|go (?:test|vet)|mvn|gradle)\b",
+        )
+    });
+    let name = change.name().to_ascii_lowercase();
+    let runner = matches!(
+        name.as_str(),
+        "tox.ini" | "noxfile.py" | "justfile" | "taskfile.yml" | "tasks.py"
+    );
+    if !runner || change.new.is_empty() {
+        return;
+    }
+    // A dash before a command of tox means that it may fail.
+    static MAY_FAIL: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"^\s*(?:commands\w*\s*=\s*)?-\s+\S"));
+    for line in change.added.iter().filter(|it| name == "tox.ini" && MAY_FAIL.is_match(&it.text)) {
+        let what = format!("a failure could be hidden: {}", quote(&line.text));
+        found.push(high("hides_failure", what, Where::line(&change.path, line.number)));
+    }
+    for line in change.removed.iter().filter(|line| RUNS.is_match(&line.text)) {
+        let installs = ["deps", "install", "import"].iter().any(|word| line.text.contains(word));
+        let text = line.text.trim_start();
+        let runs =
+            text.strip_prefix("commands").map_or(text, |it| it.trim_start_matches([' ', '=']));
+        if !installs && !still_there(runs, &change.added) {
+            let what = format!("what the checks run was replaced: {}", quote(&line.text));
+            found.push(high("command_replaced", what, Where::file(&change.path)));
+        }
+    }
+}
+
+/// A file that a tool takes before the one there was.
+fn in_front(look: &Look<'_>, change: &Changed, found: &mut Vec<Violation>) {
+    let before: &[&str] = match change.name() {
+        "GNUmakefile" => &["makefile", "Makefile"],
+        "makefile" => &["Makefile"],
+        _ => return,
+    };
+    let (folder, _) = change.path.rsplit_once('/').unwrap_or(("", &change.path));
+    let there = |name: &&str| {
+        let path = if folder.is_empty() { (*name).to_owned() } else { format!("{folder}/{name}") };
+        look.paths.contains(&path)
+    };
+    if change.kind == ChangeKind::Added && before.iter().any(there) {
+        let what = format!("make would take {} instead of the file it takes now", change.path);
+        found.push(high("command_replaced", what, Where::file(&change.path)));
     }
 }
 

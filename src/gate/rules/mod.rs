@@ -19,7 +19,7 @@ pub mod size;
 
 use std::collections::BTreeSet;
 
-use super::drift::{collected, helpers, loosened, snapshots};
+use super::drift::{collected, helpers, loosened, snapshots, subject, unnamed};
 use super::look::Look;
 use crate::domain::event::Severity;
 use crate::domain::evidence::{Dimension, Violation};
@@ -75,8 +75,14 @@ pub const FAMILIES: &[Family] = &[
     Family {
         dimension: Dimension::Drift,
         check: "tests_can_fail",
-        look: loosened::hollow,
-        kinds: &["trivial_assertion", "test_file_deleted", "test_file_weakened"],
+        look: unnamed::hollow,
+        kinds: &["trivial_assertion", "test_file_deleted", "test_file_weakened", "cases_dropped"],
+    },
+    Family {
+        dimension: Dimension::Drift,
+        check: "tests_subject",
+        look: subject::replaced,
+        kinds: &["subject_replaced"],
     },
     Family {
         dimension: Dimension::Drift,

@@ -18,9 +18,15 @@ use crate::gate::scan::{Language, is_test_path};
 pub fn interferes(look: &Look<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for view in look.views {
-        in_file(view, &mut found);
+        in_file(look, view, &mut found);
     }
     found
+}
+
+/// Whether a Python module of this name is the repository's own.
+fn is_ours(look: &Look<'_>, module: &str) -> bool {
+    let file = format!("{module}.py");
+    look.paths.iter().any(|path| path.split('/').any(|part| part == module || part == file))
 }
 
 /// Files that stand in for the runner, or that it obeys.
@@ -44,6 +50,17 @@ static HOOKS: LazyLock<Regex> = LazyLock::new(|| {
         r"def pytest_(?:collection_modifyitems|runtest_\w+|sessionfinish|ignore_collect|collect\w*|pyfunc_call|report\w*|deselected|itemcollected|configure|cmdline\w*|unconfigure|exception\w*|assertrepr\w*)|collect_ignore|session\.exitstatus|report\.outcome|\.outcome\s*=|excinfo|\bpython_(?:files|functions|classes)\b",
     )
 });
+/// A plugin's hooks work from any module that is named as one.
+static PLUGIN: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"^\s*(?:async )?def pytest_(?:collection_modifyitems|runtest_\w+|sessionfinish|ignore_collect|pyfunc_call|deselected|itemcollected|cmdline\w*|exception\w*)\(",
+    )
+});
+/// What a fixture for every test may not do: skip it, or put a double in the place of what it tests.
+static FOR_EVERY_TEST: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"pytest\.(?:skip|xfail|exit|importorskip)\(|add_marker\("));
+static DOUBLE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"\b(?:setattr|patch|patch\.object|setitem)\(\s*["']?(\w+)"#));
 /// A way to end well, whatever was found. Ending with a code that was counted hides nothing.
 static ENDS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -97,15 +114,20 @@ fn patches(language: Language) -> Option<&'static Regex> {
     }
 }
 
-fn in_file(view: &View<'_>, found: &mut Vec<Violation>) {
+fn in_file(look: &Look<'_>, view: &View<'_>, found: &mut Vec<Violation>) {
     let change = view.change;
     let hook_file = is_runner_hook(&change.path);
+    let python = view.language == Language::Python;
+    let every_test = hook_file && python && view.code.iter().any(|it| it.contains("autouse"));
     let shell = view.language == Language::Shell;
     let patches = patches(view.language);
     for line in &change.added {
         let (code, bare) = (view.code(line.number), view.bare(line.number));
         let test = view.new.is_test_line(line.number) || is_test_path(&change.path);
-        let hook = hook_file && HOOKS.is_match(code);
+        let hook = (hook_file && HOOKS.is_match(code))
+            || (python && PLUGIN.is_match(code))
+            || (every_test && FOR_EVERY_TEST.is_match(code))
+            || (every_test && DOUBLE.captures(code).is_some_and(|it| is_ours(look, &it[1])));
         let ends = test && !shell && ENDS.is_match(bare);
         let idle_main = view.language == Language::Go
             && bare.contains("func TestMain(")

@@ -154,6 +154,13 @@ fn void(source: &Source<'_>, node: Node<'_>) -> bool {
                 constant || same || text.ends_with("&&false") || text.starts_with("false&&")
             })
         }
+        // A goroutine that nobody waits for outlives its test.
+        "go_statement" => {
+            let text = source.of(node);
+            !["Done()", "<-", "close(", "Signal()", "Broadcast()"]
+                .iter()
+                .any(|it| text.contains(it))
+        }
         "for_statement" => {
             let text = source.of(node);
             let head: String = text.split('{').next().unwrap_or("").split_whitespace().collect();

@@ -13,7 +13,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     asserts,
     ends,
     void,
-    nested: |_, _| None,
+    nested,
     rows,
     blocks: &["block"],
     literals: &[
@@ -166,7 +166,8 @@ fn asserts<'a>(source: &Source<'a>, node: Node<'a>) -> Option<Assertion<'a>> {
     let any = values.iter().any(|value| names_something(&DIALECT, *value));
     let calls = values.first().is_some_and(|value| source.of(*value).contains('('));
     let trivial = name != "fail" && (!any || (same && !calls));
-    let exact = (pair && !same) || name.contains("Throws") || name == "verify";
+    let exact =
+        (pair && !same && !name.contains("Not")) || name.contains("Throws") || name == "verify";
     Some(Assertion::new(exact, trivial))
 }
 
@@ -197,6 +198,13 @@ fn void(source: &Source<'_>, node: Node<'_>) -> bool {
         }),
         _ => false,
     }
+}
+
+/// A lambda in a variable that nobody calls.
+fn nested<'a>(source: &Source<'a>, node: Node<'a>) -> Option<&'a str> {
+    let value = node.child_by_field_name("value")?;
+    let lambda = node.kind() == "variable_declarator" && value.kind() == "lambda_expression";
+    lambda.then(|| source.field(node, "name"))
 }
 
 fn rows(_: &Source<'_>, node: Node<'_>) -> usize {

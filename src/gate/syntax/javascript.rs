@@ -160,13 +160,23 @@ fn asserts<'a>(source: &Source<'a>, node: Node<'a>) -> Option<Assertion<'a>> {
             if !called.contains(").") || last == "not" {
                 return None;
             }
+            // `expect(x).toBe;` calls no matcher; chai's `.to.be.true` has none to call.
+            let matcher = last
+                .strip_prefix("to")
+                .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_uppercase()));
+            if chained && matcher {
+                return None;
+            }
             // A promise that nobody waits for fails nobody.
             let waits = [".resolves.", ".rejects."].iter().any(|word| called.contains(word));
             if waits && node.parent().is_some_and(|it| it.kind() == "expression_statement") {
                 return None;
             }
             let subject = subject_of(node)?;
-            Some(expectation(source, subject, &values, last))
+            let mut found = expectation(source, subject, &values, last);
+            // To differ from one value is to be anything else.
+            found.exact &= !called.contains(".not.");
+            Some(found)
         }
         "assert" | "t" | "chai" => {
             if root == "t"
@@ -318,10 +328,25 @@ fn void(source: &Source<'_>, node: Node<'_>) -> bool {
         "call_expression" => {
             let called: String = source.field(node, "function").split_whitespace().collect();
             // `promise.catch(() => {})` swallows what was expected before it.
-            called.ends_with(".catch") && called.contains("expect(") || called.starts_with("[].")
+            called.ends_with(".catch") && called.contains("expect(")
+                || called.starts_with("[].")
+                || (is_timer(&called) && !is_waited_for(source, node))
         }
         _ => false,
     }
+}
+
+fn is_timer(called: &str) -> bool {
+    let last = called.rsplit('.').next().unwrap_or("");
+    matches!(last, "setTimeout" | "setInterval" | "setImmediate" | "queueMicrotask" | "nextTick")
+}
+
+/// Whether the test ends only when the timer has: it is told, or awaits a promise.
+fn is_waited_for(source: &Source<'_>, node: Node<'_>) -> bool {
+    let text = source.of(node);
+    let alone = node.parent().is_some_and(|it| it.kind() == "expression_statement");
+    let tells = ["done", "resolve", "next", "end("].iter().any(|word| text.contains(word));
+    !alone || tells
 }
 
 fn nested<'a>(source: &Source<'a>, node: Node<'a>) -> Option<&'a str> {

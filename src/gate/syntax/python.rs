@@ -190,21 +190,38 @@ fn test<'a>(
         body,
         skipped: marks.skipped || skips,
         conditional: marks.conditional,
-        expects_failure: marks.expects_failure,
+        expects_failure: marks.expects_failure
+            || body.is_some_and(|body| marks_itself(source, body)),
         focused: false,
         rows: listed,
     }
+}
+
+/// `request.node.add_marker(pytest.mark.xfail)` within the test.
+fn marks_itself(source: &Source<'_>, body: Node<'_>) -> bool {
+    let mut found = false;
+    each(body, &mut |node| {
+        if node.kind() == "call" {
+            let called = source.field(node, "function");
+            let adds = called.ends_with(".add_marker") || called.ends_with(".applymarker");
+            let text = source.of(node);
+            found |= adds && (text.contains("xfail") || text.contains("skip"));
+        }
+    });
+    found
 }
 
 fn asserts<'a>(source: &Source<'a>, node: Node<'a>) -> Option<Assertion<'a>> {
     if node.kind() == "assert_statement" {
         let condition = node.named_child(0)?;
         let text = source.of(condition);
+        // `assert (a == b, "…")` asserts that a tuple is not empty.
         let trivial = !names_something(&DIALECT, condition)
+            || condition.kind() == "tuple"
             || always(text)
             || (condition.kind() == "comparison_operator" && twice(text) && !text.contains('('));
-        let exact = holds(condition, &["==", "!=", "is", "in"]) && !twice(text)
-            || text.contains("isinstance(");
+        let exact =
+            holds(condition, &["==", "is", "in"]) && !twice(text) || text.contains("isinstance(");
         let mut assertion = Assertion::new(exact, trivial);
         assertion.message = node.named_child(1);
         return Some(assertion);
@@ -222,7 +239,8 @@ fn asserts<'a>(source: &Source<'a>, node: Node<'a>) -> Option<Assertion<'a>> {
     let arguments = node.child_by_field_name("arguments")?;
     let values: Vec<Node<'_>> =
         named(arguments).filter(|one| one.kind() != "keyword_argument").collect();
-    let pair = last.contains("Equal") || matches!(last, "assertIs" | "assertIn");
+    let pair = (last.contains("Equal") && !last.contains("NotEqual"))
+        || matches!(last, "assertIs" | "assertIn");
     let texts: Vec<&str> = values.iter().map(|value| source.of(*value)).collect();
     let same = pair && texts.len() > 1 && same_text(texts[0], texts[1]);
     let anything = values.iter().any(|value| names_something(&DIALECT, *value));

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Makes the logs beside it with the real tools. TOOLS holds `py` (a venv with pytest, ruff, mypy and
 # flake8) and `js` (a folder with jest, vitest, mocha, eslint and typescript installed); cargo, node,
-# go, javac and Debian's junit4.jar come from the machine. What is not there is left out.
+# go, javac and Debian's junit4.jar come from the machine, Maven's plugins from Debian's packages
+# (libsurefire-java, libmaven-compiler-plugin-java, libmaven-resources-plugin-java). What is not there
+# is left out.
 # Usage: TOOLS=/path sh make.sh
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -193,4 +195,62 @@ X
   keep javac javac -Xlint:all -cp "$cp" SumTest.java GoodTest.java
   keep junit4-mixed java -cp "$cp" org.junit.runner.JUnitCore SumTest
   keep junit4-passed java -cp "$cp" org.junit.runner.JUnitCore GoodTest
+fi
+
+repo=/usr/share/maven-repo
+if command -v mvn >/dev/null && [ -d "$repo/org/apache/maven/plugins/maven-surefire-plugin" ]; then
+  cd "$work" && mkdir -p mvn/src/main/java/sum mvn/src/test/java/sum && cd mvn || exit 1
+  cat >pom.xml <<'X'
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>org.example</groupId>
+  <artifactId>sum</artifactId>
+  <version>1.0</version>
+  <properties>
+    <maven.compiler.source>11</maven.compiler.source>
+    <maven.compiler.target>11</maven.compiler.target>
+    <project.build.sourceEncoding>UTF-8</project.build.sourceEncoding>
+  </properties>
+  <dependencies>
+    <dependency><groupId>junit</groupId><artifactId>junit</artifactId><version>4.x</version><scope>test</scope></dependency>
+  </dependencies>
+  <build><plugins>
+    <plugin><artifactId>maven-surefire-plugin</artifactId><version>2.22.3</version></plugin>
+    <plugin><artifactId>maven-compiler-plugin</artifactId><version>3.10.1</version></plugin>
+    <plugin><artifactId>maven-resources-plugin</artifactId><version>3.3.0</version></plugin>
+  </plugins></build>
+</project>
+X
+  cat >src/main/java/sum/Sum.java <<'X'
+package sum;
+public class Sum { public static int add(int a, int b) { return a + b; } }
+X
+  cat >src/test/java/sum/SumTest.java <<'X'
+package sum;
+import static org.junit.Assert.assertEquals;
+import org.junit.*;
+public class SumTest {
+    @Test public void adds() { assertEquals(2, Sum.add(1, 1)); }
+    @Test public void wrong() { assertEquals(3, Sum.add(1, 1)); }
+    @Test @Ignore public void later() {}
+}
+X
+  keep maven-mixed mvn -o -B -Dmaven.repo.local=$repo test
+  sed '/<properties>/,/<\/properties>/d' target/surefire-reports/TEST-sum.SumTest.xml >"$here/maven-junit.log"
+  keep maven-colour mvn -o -Dstyle.color=always -Dmaven.repo.local=$repo test
+  keep maven-quiet mvn -o -B -q -Dmaven.repo.local=$repo test
+  sed -i '/adds()/d; /wrong()/d' src/test/java/sum/SumTest.java
+  keep maven-skipped mvn -o -B -Dmaven.repo.local=$repo test
+  cat >src/test/java/sum/MoreTest.java <<'X'
+package sum;
+import static org.junit.Assert.assertEquals;
+import org.junit.*;
+public class MoreTest {
+    @Test public void adds() { System.out.println("interleaved: Tests run far and wide"); assertEquals(2, Sum.add(1, 1)); }
+    @Test public void more() { System.err.println("[ERROR] said by the code under test"); assertEquals(3, Sum.add(1, 2)); }
+}
+X
+  keep maven-passed mvn -o -B -Dmaven.repo.local=$repo test
+  rm -r src/test target
+  keep maven-none mvn -o -B -Dmaven.repo.local=$repo test
 fi

@@ -8,8 +8,11 @@ mod bad_javascript;
 mod bad_others;
 mod bad_python;
 mod bad_rust;
+mod bad_settings;
+mod bad_sly;
 mod bad_trees;
 mod good_code;
+mod good_more;
 mod good_rest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +87,8 @@ fn all_bad() -> Vec<Case> {
         bad_javascript::cases(),
         bad_others::cases(),
         bad_trees::cases(),
+        bad_sly::cases(),
+        bad_settings::cases(),
     ]
     .into_iter()
     .flatten()
@@ -91,7 +96,7 @@ fn all_bad() -> Vec<Case> {
 }
 
 fn all_good() -> Vec<Case> {
-    [good_code::cases(), good_rest::cases()].into_iter().flatten().collect()
+    [good_code::cases(), good_rest::cases(), good_more::cases()].into_iter().flatten().collect()
 }
 
 const POLICY: &str = "[gate]\nbuild = \"make build\"\nlint = \"sh lint.sh\"\ntest = \"sh run-tests.sh\"\n\

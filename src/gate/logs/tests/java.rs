@@ -13,11 +13,19 @@ pub(super) fn surefire(text: &str) -> Option<TestReport> {
         pattern(r"Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped: (\d+)\s*$")
     });
     static BAD: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\[ERROR\]\s+([A-Z]\w*[.#]\w+)[:( ]"));
-    let total = text.lines().filter_map(|line| TOTAL.captures(line)).next_back()?;
+    // Each module says its own total; a class's line goes on with its time.
     let mut found = report("surefire");
-    found.failed = number(&total, 2) + number(&total, 3);
-    found.skipped = number(&total, 4);
-    found.passed = number(&total, 1).saturating_sub(found.failed + found.skipped);
+    let mut totals = 0;
+    for total in text.lines().filter_map(|line| TOTAL.captures(line)) {
+        let (failed, skipped) = (number(&total, 2) + number(&total, 3), number(&total, 4));
+        totals += 1;
+        found.failed += failed;
+        found.skipped += skipped;
+        found.passed += number(&total, 1).saturating_sub(failed + skipped);
+    }
+    if totals == 0 && !text.contains("] No tests to run.") {
+        return None;
+    }
     found.failing =
         text.lines().filter_map(|line| BAD.captures(line)).map(|bad| bad[1].to_owned()).collect();
     Some(found)
