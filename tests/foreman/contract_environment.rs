@@ -130,9 +130,9 @@ async fn secrets_appear_nowhere() {
     let town = Town::new(
         script(move |input| match (input.issue, input.turn) {
             (_, 0) => Reply::ToolCalls(vec![run_command(nosy)]),
-            // A provider and a forge that repeat what they were sent.
+            // A provider that repeats what it was sent. (A 401 in mid-night would pause the night.)
             (Some(2), _) => Reply::Status(
-                401,
+                403,
                 vec![],
                 json!({"error": {"message": "Incorrect API key provided: sk-test-0123456789abcdef", "code": "invalid_api_key"}})
                     .to_string(),
