@@ -20,10 +20,16 @@ const MILLION: i64 = 1_000_000;
 /// Rounds of each side in turn: a disk's mood hits both alike.
 const ROUNDS: usize = 5;
 
+/// One thread, so that a caller and the writer's task meet as they do in the service, where one wakes
+/// the other on the worker that it runs on. The database has a thread of its own all the same.
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
 fn main() {
     // Not where the tests only see whether it still runs.
     if std::env::args().any(|arg| arg == "--bench") {
-        let runtime = Runtime::new().expect("a runtime");
+        let runtime = runtime();
         for (writers, events) in [(1, 400), (8, 1_600), (64, 6_400)] {
             runtime.block_on(appends(writers, events));
         }
@@ -153,7 +159,7 @@ struct Filled {
 fn filled() -> &'static Filled {
     static FILLED: OnceLock<Filled> = OnceLock::new();
     FILLED.get_or_init(|| {
-        let runtime = Runtime::new().expect("a runtime");
+        let runtime = runtime();
         let folder = tempfile::tempdir().expect("a folder");
         let count = if std::env::args().any(|arg| arg == "--bench") { MILLION } else { 10_000 };
         let log = runtime.block_on(async {

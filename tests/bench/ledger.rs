@@ -31,6 +31,12 @@ use tokio::runtime::Runtime;
 const HISTORY: u32 = 100_000;
 const CALLS: usize = 400;
 
+/// One thread, so that a caller and the writer's task meet as they do in the service, where one wakes
+/// the other on the worker that it runs on. The database has a thread of its own all the same.
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
 fn main() {
     // Not where the tests only see whether it still runs.
     if std::env::args().any(|arg| arg == "--bench") {
@@ -49,7 +55,7 @@ struct Bench {
 impl Bench {
     fn new(history: u32) -> Self {
         sqlx::any::install_default_drivers();
-        let runtime = Runtime::new().expect("a runtime");
+        let runtime = runtime();
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("foreman.db");
         let (store, fence) = runtime.block_on(async {

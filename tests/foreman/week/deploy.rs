@@ -114,6 +114,8 @@ async fn the_stand_ins_alone_stay_up_and_say_where_they_are() {
     let said = |key: &str| said["serving"][key].as_str().expect("a place").to_owned();
     let asked = reqwest::Client::new()
         .get(format!("{}repos/{}", said("githubApiUrl"), said("repository")))
+        // As strict as GitHub: who says no name is refused.
+        .header("user-agent", "a-story")
         .bearer_auth(said("githubToken"));
     assert_eq!(asked.send().await.expect("an answer").status(), 200);
     assert!(said("openaiBaseUrl").ends_with("/v1"));
