@@ -130,11 +130,11 @@ async fn secrets_appear_nowhere() {
     let town = Town::new(
         script(move |input| match (input.issue, input.turn) {
             (_, 0) => Reply::ToolCalls(vec![run_command(nosy)]),
-            // A provider that repeats what it was sent. (A 401 in mid-night would pause the night.)
+            // A provider that repeats what it was sent. (A refused key in mid-night would pause it.)
             (Some(2), _) => Reply::Status(
-                403,
+                400,
                 vec![],
-                json!({"error": {"message": "Incorrect API key provided: sk-test-0123456789abcdef", "code": "invalid_api_key"}})
+                json!({"error": {"message": "This is not for sk-test-0123456789abcdef", "code": "invalid_value"}})
                     .to_string(),
             ),
             (_, 1) => Reply::ToolCalls(vec![crate::support::write_file("notes.txt", "x\n")]),
