@@ -26,8 +26,12 @@ const BESIDE: &[(&str, &str)] =
 const LONG: usize = 400;
 
 fn sources() -> Vec<(PathBuf, String)> {
+    files_in("src")
+}
+
+fn files_in(top: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(top)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a readable source folder").flatten() {
             let path = entry.path();
@@ -127,11 +131,12 @@ fn the_domain_and_the_pure_rooms_touch_nothing_outside() {
 
 #[test]
 fn every_file_says_what_it_owns_and_long_ones_say_why() {
-    for (path, text) in sources() {
+    for (path, text) in [sources(), files_in("tests")].concat() {
         assert!(text.starts_with("//!"), "{} has no module doc on its first line", path.display());
         let lines = text.lines().count();
         let says_why = text.lines().take_while(|line| line.starts_with("//!")).any(|line| {
-            line.to_lowercase().contains("long because") || line.contains("over 400 lines")
+            let line = line.to_lowercase();
+            line.contains("long because") || line.contains("over 400 lines")
         });
         assert!(lines <= LONG || says_why, "{} has {lines} lines", path.display());
     }

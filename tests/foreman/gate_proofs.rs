@@ -6,7 +6,7 @@
 use foreman::domain::evidence::{Check, CheckOutcome, Dimension};
 use foreman::gate::{Judgement, Verdict};
 
-use crate::gate::Place;
+use crate::support::place::Place;
 
 const PYTHON_TESTS: &str = "import unittest\n\nfrom calc import add\n\n\nclass AddTest(unittest.TestCase):\n    def test_adds(self):\n        self.assertEqual(add(2, 2), 4)\n\n    def test_zero(self):\n        self.assertEqual(add(0, 0), 0)\n";
 const JS_TESTS: &str = "import test from 'node:test';\nimport assert from 'node:assert/strict';\nimport { add } from './calc.mjs';\n\ntest('adds', () => {\n  assert.equal(add(2, 2), 4);\n});\n";

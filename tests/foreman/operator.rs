@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::support::command::{foreman, foreman_in};
 use crate::support::{
     SHELL_REPOSITORY, Town, acts, body, good_work, issue, repo, run_command, script,
 };
@@ -12,26 +13,6 @@ use foreman::demo::model::Reply;
 use foreman::domain::redact::Redactor;
 use foreman::gate::policy::{Detected, Policy};
 use foreman::store::{DatabaseUrl, OpenOptions, Store, StoreClock};
-
-/// `foreman` in a folder: its exit code, and all it printed.
-async fn foreman_in(town: &Town, folder: &Path, args: &[&str]) -> (Option<i32>, String) {
-    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_foreman"))
-        .args(args)
-        .env_clear()
-        .envs(&town.env)
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", std::env::var_os("HOME").unwrap_or_default())
-        .current_dir(folder)
-        .output()
-        .await
-        .expect("it runs");
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
-}
-
-async fn foreman(town: &Town, args: &[&str]) -> (Option<i32>, String) {
-    foreman_in(town, town.data.path(), args).await
-}
 
 fn quiet() -> foreman::demo::model::Script {
     script(|_| Reply::Hang)

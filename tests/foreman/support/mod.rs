@@ -3,7 +3,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of the town")]
 
+pub mod command;
 pub mod git;
+pub mod place;
 pub mod postgres;
 pub mod registry;
 pub mod server;

@@ -9,23 +9,8 @@ mod permissions;
 mod roles;
 mod trouble;
 
-use crate::support::{Server, Town};
-
-/// `foreman` in the town: its exit code, and all it printed.
-async fn foreman(town: &Town, args: &[&str]) -> (Option<i32>, String) {
-    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_foreman"))
-        .args(args)
-        .env_clear()
-        .envs(&town.env)
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", std::env::var_os("HOME").unwrap_or_default())
-        .current_dir(town.data.path())
-        .output()
-        .await
-        .expect("it runs");
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
-}
+use crate::support::Server;
+use crate::support::command::foreman;
 
 /// Follows a run's event stream until an event of this type came.
 async fn heard(server: &Server, run: &str, kind: &str) {
